@@ -1,0 +1,1 @@
+"""Phalanx against its peers, side by side in one run: ``python -m benchmarks --help``."""

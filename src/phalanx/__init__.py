@@ -1,0 +1,84 @@
+"""`multiprocessing` as it should be: the same names, and `map`, `stream` and `Executor`, on one engine.
+
+`import phalanx as multiprocessing` is the only line that a program changes. Names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phalanx._api.executor import Executor
+    from phalanx._api.functions import map, stream
+    from phalanx._api.future import Future
+    from phalanx._api.managing import Manager
+    from phalanx._api.pool import Pool
+    from phalanx._api.sizes import cpu_budget
+    from phalanx._base.budget import CpuBudget
+    from phalanx._base.statistics import Stats
+    from phalanx._base.status import WorkerStatus
+    from phalanx._memory.arrays import array, empty, zeros
+    from phalanx._memory.shared import Shared, share
+
+__version__ = "0.1.0"
+
+# Names of ours, and where they live. All others that `multiprocessing` has are its own.
+_OURS = {
+    "CpuBudget": "phalanx._base.budget",
+    "Executor": "phalanx._api.executor",
+    "Future": "phalanx._api.future",
+    "Manager": "phalanx._api.managing",
+    "Pool": "phalanx._api.pool",
+    "Shared": "phalanx._memory.shared",
+    "Stats": "phalanx._base.statistics",
+    "WorkerStatus": "phalanx._base.status",
+    "cpu_budget": "phalanx._api.sizes",
+    "array": "phalanx._memory.arrays",
+    "empty": "phalanx._memory.arrays",
+    "map": "phalanx._api.functions",
+    "share": "phalanx._memory.shared",
+    "stream": "phalanx._api.functions",
+    "zeros": "phalanx._memory.arrays",
+}
+
+# Public modules that are there without being imported, as `multiprocessing.pool` is.
+_MODULES = ("errors", "futures", "managers", "pool")
+
+__all__ = [
+    "CpuBudget",
+    "Executor",
+    "Future",
+    "Manager",
+    "Pool",
+    "Shared",
+    "Stats",
+    "WorkerStatus",
+    "array",
+    "cpu_budget",
+    "empty",
+    "map",
+    "share",
+    "stream",
+    "zeros",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OURS:
+        value = getattr(importlib.import_module(_OURS[name]), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    import multiprocessing
+
+    if name in multiprocessing.__all__:
+        return getattr(multiprocessing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    import multiprocessing
+
+    return sorted({*globals(), *__all__, *_MODULES, *multiprocessing.__all__})

@@ -1,0 +1,167 @@
+"""Submitted calls: one open job for all that are given the same options, and the functions workers know by number."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from phalanx._base.options import Options
+from phalanx._engine.calls import Delivery
+from phalanx._engine.driver import Driver
+from phalanx._engine.engine import Engine
+from phalanx._engine.jobs import CallJob
+from phalanx._engine.packing import Packer
+from phalanx._policy import CancelAsked, JobSealed, JobSpec
+
+_BY_REFERENCE = (FunctionType, BuiltinFunctionType, type)
+_KEEP_FUNCTIONS = 1024
+
+
+class Calling:
+    """Submits calls to one engine."""
+
+    def __init__(self, engine: Engine, driver: Driver, packer: Packer, numbers: Iterator[int]) -> None:
+        self._engine = engine
+        self._driver = driver
+        self._packer = packer
+        self._pack = packer.call
+        self._numbers = numbers
+        self._known: dict[Any, int] = {}
+        self._lanes: dict[Any, Lane] = {}
+        self._opened: list[Lane] = []
+        """Every one: of two threads that first use the same options each opens a lane, and one is used."""
+
+    def lane(self, options: Options) -> Lane:
+        """Where calls with these options go; opened by the first of them."""
+        key = (options.timeout, options.retries, options.retry_on, options.backoff, options.crash_retries)
+        return self._lanes.get(key) or self._lanes.setdefault(key, self._open(options))
+
+    def _open(self, options: Options) -> Lane:
+        job = CallJob(job_spec(next(self._numbers), 0, False, options))
+        job.on_news = Delivery(job, self._packer)
+        lane = Lane(job, options.retry_on if options.retries else ())
+        self._opened.append(lane)
+        self._engine.growing.append(job)
+        self._engine.open(job)
+        if self._engine.closing:  # whoever closes may have sealed all that were there
+            job.sealed = job.closed = True
+            self._engine.tell(JobSealed(job.number))
+        return lane
+
+    def submit(
+        self, lane: Lane, receiver: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Queue one call. Raises what pickling raises; the call was then not queued."""
+        if lane.retry_on:
+            number, fn = self._learn_retrying(fn, lane.retry_on)
+        else:
+            known = self._known.get(fn) if type(fn) in _BY_REFERENCE else 0
+            number = self._learn(fn, fn) if known is None else known
+        payload = self._pack((args, kwargs) if number else (fn, args, kwargs))
+        engine, driver = self._engine, self._driver
+        call = (receiver, number, payload)
+        lane.put(call)
+        if lane.job.sealed:
+            self._withdraw_if_late(lane, call)
+        if engine.hungry:
+            engine.pump(lane.job)
+        driver.activity += 1
+        if engine.chores:
+            driver.kick()
+
+    def _learn_retrying(self, fn: Any, kinds: tuple[type[BaseException], ...]) -> tuple[int, Any]:
+        from phalanx._worker.retrying import RetryOn
+
+        wrapped = RetryOn(fn, kinds)
+        if type(fn) not in _BY_REFERENCE:
+            return 0, wrapped
+        number = self._known.get((fn, kinds))
+        return self._learn((fn, kinds), wrapped) if number is None else number, wrapped
+
+    def _learn(self, key: Any, fn: Any) -> int:
+        """A number for a function that travels by reference, 0 for one that does not."""
+        if len(self._known) >= _KEEP_FUNCTIONS:
+            return 0
+        if self._packer.keeps_objects:
+            payload: Any = fn
+        else:
+            try:
+                payload = pickle.dumps(fn, 5)
+            except Exception:
+                return 0  # packed with the call, where a refusal is told properly
+        number = next(self._numbers)
+        self._engine.payloads[number] = payload
+        self._known[key] = number
+        return number
+
+    def _withdraw_if_late(self, lane: Lane, call: Any) -> None:
+        """The pool was closed meanwhile: was the call still accepted? Raises `PoolClosed` if not."""
+        if self._engine.is_mine():
+            return
+        with self._engine.lock:
+            late = lane.job.closed and call in lane.job.inbox
+            if late:
+                lane.job.inbox.remove(call)
+        if late:
+            from phalanx._base.errors import PoolClosed
+
+            raise PoolClosed("cannot schedule new futures after shutdown")
+
+    def cancel(self, lane: Lane, future: Any, kill: bool = False) -> bool:
+        """Whether the call has not run and never will. `kill`: stop it if it runs, which is known later."""
+        engine, job = self._engine, lane.job
+        with engine.lock:
+            engine.enter()
+            engine.admit(job)
+            engine.handle(CancelAsked(job.number, future._index, kill))
+            engine.leave()
+        return engine.was_dropped(job, future._index)
+
+    def seal(self) -> list[CallJob]:
+        """No calls will come; returns the jobs of those that have."""
+        jobs = [lane.job for lane in list(self._opened)]
+        for job in jobs:
+            job.sealed = True
+        return jobs
+
+    def forget(self) -> None:
+        """Let go of users' functions."""
+        self._known.clear()
+
+
+class Lane:
+    """Calls that share their options."""
+
+    __slots__ = ("job", "put", "retry_on")
+
+    def __init__(self, job: CallJob, retry_on: tuple[type[BaseException], ...]) -> None:
+        self.job = job
+        self.put = job.inbox.append
+        self.retry_on = retry_on
+
+
+def job_spec(
+    number: int,
+    total: int,
+    sealed: bool,
+    options: Options,
+    *,
+    chunksize: int | None = None,
+    window: int | None = None,
+    task_size: int = 1,
+) -> JobSpec:
+    """What the policy is told of a job."""
+    return JobSpec(
+        number,
+        total,
+        sealed,
+        chunksize,
+        window,
+        task_size,
+        options.crash_retries,
+        options.retries,
+        options.backoff,
+        options.timeout,
+    )

@@ -1,0 +1,76 @@
+"""From options to a launcher: the one place where a backend is chosen and handed the worker's main function."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from multiprocessing import process
+from typing import TYPE_CHECKING, Any
+
+from phalanx._api.sizes import worker_share
+from phalanx._base.identity import WorkerSetup
+from phalanx._base.options import Options
+from phalanx._base.seams import Launcher
+from phalanx._platform.pages import LocalPages, SharedPages
+from phalanx._platform.poller import Poller
+
+if TYPE_CHECKING:
+    from phalanx._launch import ForkLauncher
+
+
+Inherited = tuple[Callable[..., Any], Sequence[Any]]
+
+
+def make_launcher(options: Options, poller: Poller, size: int, inherited: Inherited | None) -> Launcher:
+    """The launcher for these options and so many workers; their initializer stands in its setup.
+
+    `inherited`: function and items of the one call that the workers are for, if they can have them by being forked.
+    """
+    share = worker_share(options, size)
+    if options.backend != "processes":
+        return _make_local(options, poller, share)
+    from phalanx._launch import ContextLauncher, ForkLauncher
+    from phalanx._worker import run_process
+
+    method = options.start_method or multiprocessing.get_start_method()
+    pages = SharedPages()
+    try:
+        setup = WorkerSetup(pages, options.initializer, options.initargs, share)
+        if method == "fork":
+            setup.inherited = inherited
+            return _with_nursery(ForkLauncher(run_process, setup))
+        _allow_children()
+        return ContextLauncher(run_process, setup, method)
+    except BaseException:
+        pages.close()
+        raise
+
+
+def _with_nursery(launcher: ForkLauncher) -> Launcher:
+    """Forked first of all: it gets ready while the rest of the pool is made."""
+    try:
+        launcher.begin()
+    except BaseException:
+        launcher.close()
+        raise
+    return launcher
+
+
+def _allow_children() -> None:
+    """In a worker: pools of its own, though the standard library refuses children to processes that are daemons.
+
+    Because those would outlive it; ours do not. For good, or another thread's start could be refused meanwhile.
+    """
+    config = process.current_process()._config  # type: ignore[attr-defined]
+    if config.get("daemon"):
+        config["daemon"] = False
+
+
+def _make_local(options: Options, poller: Poller, share: int) -> Launcher:
+    from phalanx._launch.local import InlineLauncher, ThreadLauncher
+    from phalanx._worker import run_inline, run_thread
+
+    setup = WorkerSetup(LocalPages(), options.initializer, options.initargs, share)
+    if options.backend == "threads":
+        return ThreadLauncher(run_thread, setup, poller.ring)
+    return InlineLauncher(run_inline, setup, poller.ring)

@@ -1,0 +1,1 @@
+"""The parent: performs the policy's commands and turns what happened into events."""

@@ -1,0 +1,100 @@
+"""What the driver does without the lock, because it may run user code or take its time.
+
+A chore stays first in the engine's queue until it is done; if an exception strikes in the middle, the next
+driver does it again. Reconciliation throws chores away and lets the policy decide anew, so a chore looks
+under the lock whether it is still wanted before its effect becomes a fact.
+"""
+
+from __future__ import annotations
+
+import signal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from phalanx._base.identity import WorkerIdentity
+from phalanx._engine.jobs import Job
+from phalanx._engine.workers import Worker
+from phalanx._policy import Batch, WorkerExited, WorkerStartFailed
+
+if TYPE_CHECKING:
+    from phalanx._engine.engine import Engine
+
+
+class Chore(ABC):
+    """Something to do without the lock."""
+
+    @abstractmethod
+    def do(self, engine: Engine) -> None:
+        """Do it, once."""
+
+
+class SendItems(Chore):
+    """Pack the items of a batch and send them."""
+
+    def __init__(self, worker: Worker, job: Job, batch: Batch) -> None:
+        self._worker = worker
+        self._job = job
+        self._batch = batch
+
+    def do(self, engine: Engine) -> None:
+        out = engine.performer.pack(self._worker, self._job, self._batch)
+        with engine.lock:
+            engine.enter()
+            if engine.chores and engine.chores[0] is self:
+                # Before it is sent: from here to `leave`, what strikes has everything decided anew.
+                engine.chores.popleft()
+                if engine.workers.get(self._worker.identity.worker) is self._worker:
+                    engine.performer.send_packed(self._worker, out)
+            engine.leave()
+
+
+class StartProcess(Chore):
+    """Make a channel and a page, and ask the launcher for a worker."""
+
+    def __init__(self, number: int, slot: int) -> None:
+        self._number = number
+        self._slot = slot
+        self._begun = False
+
+    def do(self, engine: Engine) -> None:
+        if self._begun:
+            engine.doubt()
+            return
+        self._begun = True
+        try:
+            channel, worker_end = engine.launcher.open_channel()
+        except OSError as error:
+            self._fail(engine, error)
+            return
+        with engine.lock:
+            engine.enter()
+            identity = WorkerIdentity(self._number, self._slot, engine.page_number())
+            worker = Worker(identity, channel, engine.launcher.setup.pages.page(identity.page))
+            # Reconciliation may have thrown this chore away meanwhile, or the policy changed its mind.
+            wanted = bool(engine.chores) and engine.chores[0] is self and self._number not in engine.doomed
+            engine.employ(worker)
+            if not wanted:
+                engine.dismiss(self._number, worker)
+                engine.handle(WorkerExited(self._number, None))
+                engine.finished.append(engine.ended)  # has whoever waits for the end look again
+            engine.leave()
+        if not wanted:
+            if not engine.in_process:
+                worker_end.close()
+            return
+        try:
+            engine.launcher.start(identity, worker_end)
+        except Exception as error:
+            self._fail(engine, error)
+            with engine.lock:
+                engine.enter()
+                engine.dismiss(self._number, worker)
+                engine.leave()
+            return
+        worker.requested = True
+        if self._number in engine.doomed:
+            engine.launcher.kill(self._number, signal.SIGKILL)
+
+    def _fail(self, engine: Engine, error: Exception) -> None:
+        engine.start_error = lambda: error
+        engine.tell(WorkerStartFailed(self._number))

@@ -1,0 +1,269 @@
+"""From jobs to messages for workers, and from segments to values: what differs between processes and this process.
+
+Nothing here holds a lock, because packing a map's items runs users' pickling. Calls are packed when they are
+submitted; a map's items when their batch is sent.
+"""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from phalanx._engine.arrivals import LOCAL, VALUES, Segment
+from phalanx._engine.lending import Bound, Lending
+from phalanx._memory import LARGE, Loan, Offered, Parcel, pack
+from phalanx._memory.shared import Laden, alive, gathering, unwrap
+from phalanx._wire import frames
+from phalanx._wire.failures import decode_error, encode_error
+from phalanx._wire.frames import EACH, ERROR, RETRYABLE, VALUE, WHOLE, WHOLE_LENT, BatchMessage, Piece
+from phalanx._wire.pickling import decode, encode
+
+Outcome = tuple[bool, Any]
+"""Whether the item succeeded, and its value or exception."""
+
+_LISTS = frozenset((frames.RETURNED, frames.FORGET_BLOCK))
+_LOADABLE = frozenset((Parcel, Bound))
+FAILURES = frozenset((ERROR, RETRYABLE))
+
+AttachTrace = Callable[[BaseException, str], None]
+
+
+class Packer(ABC):
+    """One per engine: how its workers are talked to. `attach(error, text)` puts a worker's traceback on an error."""
+
+    keeps_objects = False
+    """Whether outcomes are objects already, so that rebuilding them later would save nothing."""
+    lending: Lending | None = None
+    """Where large objects go, if they can."""
+
+    def __init__(self, attach: AttachTrace) -> None:
+        self._attach = attach
+
+    @abstractmethod
+    def function(self, function: Any) -> Any:
+        """The payload that lets a worker rebuild a function. Raises `NotSendable`."""
+
+    @abstractmethod
+    def call(self, call: Any) -> Any:
+        """The payload of one submitted call: args and kwargs, or function, args and kwargs."""
+
+    @abstractmethod
+    def items(self, items: Sequence[Any]) -> tuple[int, Any]:
+        """Form and body of a batch of a map's items. Never raises: what cannot be packed fails its item."""
+
+    @abstractmethod
+    def messages(self, functions: list[tuple[int, Any]], batch: BatchMessage, stale: list[int]) -> Any:
+        """What a channel carries: functions that are not used any more, functions that are new, the batch."""
+
+    @abstractmethod
+    def stop(self) -> Any:
+        """What a channel carries to end the worker."""
+
+    @abstractmethod
+    def read(self, kind: int, body: Any) -> Any:
+        """The message in a frame from a worker. Of a failed start: a function that makes the exception."""
+
+    @abstractmethod
+    def outcome(self, tag: int, data: Any) -> Outcome:
+        """Rebuild one value or error. Never raises: what cannot be rebuilt is a failure of its own."""
+
+    def values(self, segment: Segment) -> list[Any]:
+        """All values of a segment in form `WHOLE` or `VALUES`."""
+        body = segment.body
+        values: list[Any] = (
+            body if segment.form == VALUES else body.load() if type(body) is Parcel else decode(body)
+        )
+        return values
+
+    def outcomes(self, segment: Segment) -> Iterator[Outcome]:
+        """Rebuild a segment's values and errors, each by itself and not before it is asked for."""
+        if segment.form == WHOLE or segment.form == VALUES:
+            for value in self.values(segment):
+                yield True, value
+        elif segment.form == LOCAL:
+            for index in range(segment.start, segment.stop):
+                yield False, segment.body(index)
+        else:
+            for tag, data in segment.body:
+                yield self.outcome(tag, data)
+
+
+class PicklePacker(Packer):
+    """For workers in processes of their own."""
+
+    def __init__(self, attach: AttachTrace) -> None:
+        super().__init__(attach)
+        self.lending: Lending = Lending()
+        self._depot = self.lending.depot
+
+    def function(self, function: Any) -> Any:
+        return self._gather(lambda: encode(function, side="function", root="fn"))
+
+    def call(self, call: Any) -> Any:
+        """The hot path of single calls: what `pack` does for small ones, without a call of its own."""
+        if not alive:
+            buffers = Offered()
+            try:
+                data = pickle.dumps(call, 5, buffer_callback=buffers)
+            except Exception:
+                return self._call(call)
+            if not buffers and len(data) < LARGE:
+                return data
+        return self._gather(lambda: self._call(call))
+
+    def _gather(self, pack_it: Callable[[], Any]) -> Any:
+        """What `pack_it` packs, with the handles that it meets."""
+        with gathering() as found:
+            packed = pack_it()
+        if not found:
+            return packed
+        self.lending.in_use = True
+        return Laden(packed, found)
+
+    def _call(self, call: Any) -> bytes | Loan:
+        try:
+            packed = pack(pickle.dumps, call, self._depot)
+        except Exception:
+            roots = ("args", "kwargs") if len(call) == 2 else ("fn", "args", "kwargs")
+            return encode(call, root=roots)  # by value, or with an error that says what refuses
+        if type(packed) is Loan:
+            self.lending.in_use = True
+        return packed
+
+    def items(self, items: Sequence[Any]) -> tuple[int, Any]:
+        try:
+            if alive:
+                packed = self._gather(lambda: pack(pickle.dumps, items, self._depot))
+            else:
+                packed = pack(pickle.dumps, items, self._depot)
+            inner = packed.packed if type(packed) is Laden else packed
+            if type(inner) is not Loan:
+                return WHOLE, packed
+            self.lending.in_use = True
+            return WHOLE_LENT, packed
+        except BaseException as error:
+            if not isinstance(error, Exception) and _works(pickle.dumps, items, 5):
+                raise  # an interrupt, not meant for the items
+            return EACH, [self._piece(item) for item in items]
+
+    def _piece(self, item: Any) -> Piece:
+        try:
+            return VALUE, self._encode(item)
+        except BaseException as error:
+            return ERROR, encode_error(error, "", "")
+
+    def _encode(self, item: Any) -> Any:
+        def by_either() -> bytes | Loan:
+            try:
+                packed = pack(pickle.dumps, item, self._depot)
+            except Exception:
+                return encode(item)  # by value, or with an error that says what refuses
+            self.lending.in_use |= type(packed) is Loan
+            return packed
+
+        return self._gather(by_either)
+
+    def messages(self, functions: list[tuple[int, Any]], batch: BatchMessage, stale: list[int]) -> bytes:
+        packed = frames.pack_batch(batch)
+        if not functions and not stale:
+            return packed
+        parts = [frames.pack_forget(number) for number in stale]
+        parts += [frames.pack_function(number, payload) for number, payload in functions]
+        return b"".join((*parts, packed))
+
+    def stop(self) -> bytes:
+        return frames.pack_frame(frames.STOP)
+
+    def read(self, kind: int, body: Any) -> Any:
+        if kind == frames.RESULTS:
+            return frames.unpack_results(body)
+        if kind == frames.START_FAILED:
+            data = bytes(body)
+            return lambda: self._error(data)
+        if kind == frames.BLOCK:
+            return body
+        if kind in _LISTS:
+            return frames.unpack_ids(body)
+        return frames.unpack_number(body)
+
+    def outcome(self, tag: int, data: Any) -> Outcome:
+        if tag in FAILURES:
+            return False, self._error(data)
+        try:
+            return True, _rebuilt(data)
+        except BaseException as error:
+            if not isinstance(error, Exception) and _works(_rebuilt, data):
+                raise  # an interrupt, which must not become the item's outcome
+            error.add_note(
+                "phalanx: the item succeeded, but its result cannot be rebuilt in the calling process"
+            )
+            return False, error
+
+    def _error(self, data: Any) -> BaseException:
+        error, trace, note = decode_error(data)
+        _add_note(error, note)
+        if trace:
+            self._attach(error, trace)
+        return error
+
+
+class DirectPacker(Packer):
+    """For workers in this process: objects go as they are."""
+
+    keeps_objects = True
+
+    def function(self, function: Any) -> Any:
+        return function
+
+    def call(self, call: Any) -> Any:
+        if alive:
+            *function, args, kwargs = call
+            return (*function, tuple(map(unwrap, args)), unwrap(kwargs))
+        return call
+
+    def items(self, items: Sequence[Any]) -> tuple[int, Any]:
+        if alive:
+            return EACH, [(VALUE, unwrap(item)) for item in items]
+        return EACH, [(VALUE, item) for item in items]
+
+    def messages(self, functions: list[tuple[int, Any]], batch: BatchMessage, stale: list[int]) -> Any:
+        parts: list[tuple[int, Any]] = [(frames.FORGET, number) for number in stale]
+        parts += [(frames.FUNCTION, pair) for pair in functions]
+        return [*parts, (frames.BATCH, batch)]
+
+    def stop(self) -> Any:
+        return [(frames.STOP, None)]
+
+    def read(self, kind: int, body: Any) -> Any:
+        if kind != frames.START_FAILED:
+            return body
+        error, text, _ = body
+        self._attach(error, text)
+        return lambda: error
+
+    def outcome(self, tag: int, data: Any) -> Outcome:
+        if tag not in FAILURES:
+            return True, data
+        error, _, note = data
+        _add_note(error, note)
+        return False, error
+
+
+def _add_note(error: BaseException, note: str) -> None:
+    if note and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def _rebuilt(data: Any) -> Any:
+    return data.load() if type(data) in _LOADABLE else decode(data)
+
+
+def _works(function: Callable[..., Any], *args: Any) -> bool:
+    """Whether this call succeeds, if it is made once more."""
+    try:
+        function(*args)
+    except BaseException:
+        return False
+    return True

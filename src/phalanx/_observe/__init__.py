@@ -1,0 +1,1 @@
+"""Readers only: progress, and what else wants to know."""

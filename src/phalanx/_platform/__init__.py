@@ -1,0 +1,1 @@
+"""What differs between systems. The only place that asks which system this is."""

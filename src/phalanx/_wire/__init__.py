@@ -1,0 +1,1 @@
+"""Frames and messages: bytes in, messages out. Pure."""

@@ -1,0 +1,85 @@
+"""The worker's main function: what a new process does first and last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from phalanx._base.identity import WorkerIdentity, WorkerSetup
+from phalanx._platform import shares
+from phalanx._platform.pages import SharedPages  # at once: so the fork server has it for all workers
+from phalanx._wire import frames
+from phalanx._worker.loop import serve_at_hand, serve_memory, serve_socket
+from phalanx._worker.outcomes import PickleCodec
+from phalanx._worker.outlet import Outlet
+
+if TYPE_CHECKING:
+    from phalanx._transport import MemoryEnd
+
+
+def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socket) -> bool:
+    """The whole life of a worker process after its launcher has started it. True if it was told to stop."""
+    # Not SIG_IGN, which programs started by a task would inherit. Ctrl-C is the parent's to answer.
+    signal.signal(signal.SIGINT, _leave_to_parent)
+    os.register_at_fork(after_in_child=sock.close)
+    shares.give_process(setup.share)
+    pages: SharedPages = setup.pages
+    page = pages.page(identity.page)
+    outlet = Outlet(sock.sendall, partial(socket.send_fds, sock))
+    try:
+        if setup.initializer is not None:
+            pages.record_stacks(identity.page, identity.worker)
+            setup.initializer(*setup.initargs)
+    except BaseException as error:
+        _, data = PickleCodec().failure(error, -1).piece
+        outlet.send(frames.pack_frame(frames.START_FAILED, data))
+        return False
+    try:
+        outlet.send(frames.pack_number(frames.READY, os.getpid()))
+        if setup.initializer is None:
+            # Not sooner: nothing of the user's can have run yet, and meanwhile the parent sends the first items.
+            pages.record_stacks(identity.page, identity.worker)
+        return serve_socket(sock, page, outlet, setup.inherited)
+    except (BrokenPipeError, ConnectionResetError):
+        # The parent has gone or has closed this worker's channel: nobody wants the outcome any more.
+        return False
+
+
+def run_thread(setup: WorkerSetup, identity: WorkerIdentity, end: MemoryEnd) -> None:
+    """The whole life of a worker thread."""
+    shares.give_thread(setup.share)
+    if _initialize(setup, end):
+        serve_memory(end, setup.pages.page(identity.page))
+
+
+def run_inline(setup: WorkerSetup, identity: WorkerIdentity, end: MemoryEnd) -> Callable[[], bool | None]:
+    """A worker without a thread: returns the function that runs what has come (see `serve_at_hand`)."""
+    if shares.call_with(setup.share, lambda: _initialize(setup, end)):
+        step = serve_at_hand(end, setup.pages.page(identity.page))
+        return lambda: shares.call_with(setup.share, step)
+    return lambda: None
+
+
+def _initialize(setup: WorkerSetup, end: MemoryEnd) -> bool:
+    """Run the initializer in this process, and tell how it went."""
+    try:
+        if setup.initializer is not None:
+            setup.initializer(*setup.initargs)
+    except BaseException as error:
+        # As text: its frames would hold those of the thread that waits, for as long as the engine lives.
+        from traceback import format_exception
+
+        text = "".join(format_exception(error))
+        end.send((frames.START_FAILED, (error.with_traceback(None), text, "")))
+        return False
+    end.send((frames.READY, os.getpid()))
+    return True
+
+
+def _leave_to_parent(signum: int, frame: FrameType | None) -> None:
+    """An interrupt from the terminal reaches every process of its group; the parent decides what it means."""

@@ -1,0 +1,23 @@
+"""The errors of this library; see `PhalanxError` for what they share."""
+
+from phalanx._base.errors import (
+    MemoryLimit,
+    NotSendable,
+    PhalanxError,
+    PoolClosed,
+    TaskError,
+    TaskTimeout,
+    WorkerLost,
+    WorkerStartFailed,
+)
+
+__all__ = [
+    "MemoryLimit",
+    "NotSendable",
+    "PhalanxError",
+    "PoolClosed",
+    "TaskError",
+    "TaskTimeout",
+    "WorkerLost",
+    "WorkerStartFailed",
+]

@@ -1,0 +1,7 @@
+"""`multiprocessing.managers` with our pools."""
+
+from multiprocessing.managers import BaseManager, BaseProxy, Namespace, Token
+
+from phalanx._api.managing import SyncManager
+
+__all__ = ["BaseManager", "BaseProxy", "Namespace", "SyncManager", "Token"]
