@@ -233,17 +233,25 @@ def test_what_a_worker_started_ends_when_the_pool_kills_it(
 
 
 def test_what_workers_started_ends_when_their_nursery_dies(tmp_path: Path) -> None:
+    """An idle pool has no thread: until it has noticed, items still go to workers that are lost."""
     main = """
     pool = Pool(2, start_method=METHOD)
-    ready(*pool.map(leader, [1, 2], 1))
+    leaders = pool.map(leader, [1, 2], 1)
+    ready(*leaders)
     pool.map(task, [1, 2], 1)
     nursery = pool._session.engine.launcher._nursery
     os.kill(nursery.forks[0], signal.SIGKILL)
     os.waitid(os.P_PID, nursery.forks[0], os.WEXITED | os.WNOWAIT)
+    while not {worker.pid for worker in pool._pool}.isdisjoint(leaders):
+        try:
+            pool.map(abs, [-1, -2])
+        except WorkerLost:
+            pass
     ready(*pool.map(abs, [-1, -2]))
     select.select([], [], [], 600)
     """
     definitions = working("start_tree()") + "\ndef leader(_): return os.getpid()\n"
+    definitions += "\nfrom phalanx.errors import WorkerLost\n"
     with program(tmp_path, definitions, main, "fork") as parent:
         leaders = {int(word) for word in parent.line()}
         assert parent.line() == ["1", "2"]
