@@ -222,7 +222,7 @@ _SIGNALS_IN_WORDS = {
 def describe_exit(status: int | None, oom_killed: bool = False) -> str:
     """A process's end in words. `status`: its exit code, or minus the number of the signal that killed it."""
     if status is None:
-        return "unknown: whoever should have collected the exit status was killed, or somebody else was faster"
+        return "unknown: who should have collected the exit status was killed, or somebody else was faster"
     if status >= 0:
         return f"exit code {status} (os._exit or sys.exit?)"
     try:
