@@ -17,6 +17,10 @@ from phalanx._policy import CancelAsked, JobSealed, JobSpec
 
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type)
 _KEEP_FUNCTIONS = 1024
+# A thread that submits one call after the other looks after the workers now and then, or they would be idle until it
+# is through. 5,000 trivial calls took 2.5 us each without it; looking after every 128, 256, 512, 1024 calls
+# 2.8, 2.4, 2.0, 2.1 us.
+_LOOK_EVERY = 512
 
 
 class Calling:
@@ -67,7 +71,9 @@ class Calling:
             self._withdraw_if_late(lane, call)
         if engine.hungry:
             engine.pump(lane.job)
-        driver.activity += 1
+        driver.activity = activity = driver.activity + 1
+        if not activity % _LOOK_EVERY:
+            driver.look()
         if engine.chores:
             driver.kick()
 

@@ -45,6 +45,8 @@ class Future(futures.Future[T], Waitable):
     _index = -1
     _lane: Any = None
     _packed: Any = None
+    # Looked at as an attribute: to ask `__dict__` makes a dictionary, which few futures ever need.
+    _made_condition: Any = None
     worker_pid: int | None = None
     """Process id of the worker that ran the call, once it has ended."""
 
@@ -59,7 +61,7 @@ class Future(futures.Future[T], Waitable):
 
         @property
         def _condition(self) -> threading.Condition:
-            made: threading.Condition = self.__dict__.get("_made_condition") or self.__dict__.setdefault(
+            made: threading.Condition = self._made_condition or self.__dict__.setdefault(
                 "_made_condition", threading.Condition()
             )
             return made
@@ -91,7 +93,7 @@ class Future(futures.Future[T], Waitable):
             else:
                 self._exception = value
                 self._state = _FINISHED
-        if self._sleepers or "_made_condition" in self.__dict__:
+        if self._sleepers or self._made_condition is not None:
             self._announce()
 
     def _resolve_packed(self, tag: int, data: bytes, packer: Packer, pid: int) -> None:
@@ -99,13 +101,13 @@ class Future(futures.Future[T], Waitable):
             self.worker_pid = pid
             self._packed = packer, tag, data
             self._state = _FINISHED
-        if self._sleepers or "_made_condition" in self.__dict__:
+        if self._sleepers or self._made_condition is not None:
             self._announce()
 
     def _announce(self) -> None:
         """Wake whoever waits, then have the callbacks run; the state has been stored."""
         made = self.__dict__
-        if "_made_condition" in made:
+        if self._made_condition is not None:
             with self._condition:
                 if "_told" not in made:
                     for waiter in made.get("_made_waiters", ()):

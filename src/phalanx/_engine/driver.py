@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
@@ -121,25 +122,52 @@ class Driver:
             return
         if engine.is_mine():
             self.background.arm()  # not in the middle of a step
-            return
+        elif not self._visit(self._catch_up):
+            # It may be about to leave; the background thread looks again.
+            engine.poller.ring()
+            self.background.arm()
+
+    def look(self) -> None:
+        """Deal with what has come, unless somebody drives; never waits.
+
+        For a thread that goes on with things of its own: it keeps the background thread from driving.
+        """
+        if self._driver is None and not self.engine.is_mine():
+            self._visit(self._take_what_is_there)
+
+    def _visit(self, step: Callable[[], None]) -> bool:
+        """Take the seat for one step; False if it is taken."""
         token = _Turn()
         try:
             with self.engine.lock:
                 if self._driver is None:
                     self._driver = token
-            if self._driver is token:
-                with self._seat:
-                    if engine.unread:
-                        self._look_at_everything()
-                    self._do_chores()
-                    self.deliver()
-            else:
-                # It may be about to leave; the background thread looks again.
-                engine.poller.ring()
-                self.background.arm()
+            if self._driver is not token:
+                return False
+            with self._seat:
+                step()
+            return True
         finally:
             if self._driver is token:
                 self._driver = None
+
+    def _catch_up(self) -> None:
+        if self.engine.unread:
+            self._look_at_everything()
+        self._do_chores()
+        self.deliver()
+
+    def _take_what_is_there(self) -> None:
+        engine = self.engine
+        ready = engine.poller.wait(0)
+        if ready:
+            with engine.lock:
+                engine.enter()
+                engine.admit_growth()  # first, for those that are ready for more
+                self._intake.take(ready)
+                engine.leave()
+            self._do_chores()
+            self.deliver()
 
     def nudge(self) -> None:
         """Something became done without the driver, who may be waiting for just that."""

@@ -17,6 +17,9 @@ from phalanx._wire.opaque import outline
 Call = tuple[Any, int, Any]
 """A submitted call: who gets the outcome, the number of its function (0: its payload brings it), its payload."""
 
+_MISSED: Piece = (SKIPPED, b"")
+_NO_FUNCTIONS = frozenset((OWN_FUNCTION, SKIPPED))
+
 
 class Job(Waitable):
     """One call of the user's (or all the submits of one executor). Done when every item has its outcome.
@@ -233,16 +236,9 @@ class CallJob(Job):
             return None
 
     def message(self, packer: Packer, batch: Batch) -> tuple[BatchMessage, set[int]]:
-        calls, start, count = self.calls, batch.start, batch.stop - batch.start
-        pieces: list[Piece] = []
-        functions: set[int] = set()
-        for index in range(start, batch.stop):
-            call = calls.get(index)
-            if call is None:
-                pieces.append((SKIPPED, b""))
-                continue
-            _, function, payload = call
-            pieces.append((function, payload))
-            functions.add(function)
-        functions.discard(OWN_FUNCTION)
+        start, count = batch.start, batch.stop - batch.start
+        calls = map(self.calls.get, range(start, batch.stop))
+        pieces = [_MISSED if call is None else call[1:] for call in calls]
+        functions = {tag for tag, _ in pieces}
+        functions -= _NO_FUNCTIONS
         return BatchMessage(batch.id, batch.seq, start, count, 0, CALL, EACH, pieces), functions

@@ -130,10 +130,13 @@ def split_frames(data: bytes | bytearray) -> tuple[list[tuple[int, memoryview]],
 
 def pack_pieces(pieces: Sequence[Piece]) -> list[bytes]:
     """Pieces as parts of a body: first a table of tags and lengths, then the bytes."""
+    if not pieces:
+        return [b""]
+    tags, parts = zip(*pieces, strict=True)
     table = array("Q", [0]) * (2 * len(pieces))
-    table[::2] = array("Q", [tag for tag, _ in pieces])
-    table[1::2] = array("Q", [len(data) for _, data in pieces])
-    return [table.tobytes(), *(data for _, data in pieces)]
+    table[::2] = array("Q", tags)
+    table[1::2] = array("Q", list(map(len, parts)))
+    return [table.tobytes(), *parts]
 
 
 def unpack_pieces(body: memoryview, count: int) -> list[Piece]:

@@ -92,9 +92,9 @@ class Outlet:
             self._outcomes.clear()
             self._outcomes = []
 
-    def is_due(self, now: int) -> bool:
-        """Between two items, at this moment: whether what is ready has waited for long."""
-        return now - self._flushed > _LONGEST_WAIT_NS
+    def due(self) -> int:
+        """When, between two items, what is ready has waited for long; in nanoseconds of the monotonic clock."""
+        return self._flushed + _LONGEST_WAIT_NS
 
     def waiting(self) -> int:
         """How many outcomes have not been sent."""

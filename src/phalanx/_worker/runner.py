@@ -37,6 +37,7 @@ from phalanx._worker.outlet import PLAIN, Outlet, are_plain
 CLAIM_NANOSECONDS = 1_000_000
 _LARGEST_CLAIM = 4096
 _SKIP = Packed(SKIPPED, b"")
+_ENDED_BEFORE = frozenset((ERROR, SKIPPED))
 
 
 class Undecodable(Exception):
@@ -159,7 +160,7 @@ class Runner:
             taken, done = len(outcomes) - done, len(outcomes)
             now = monotonic_ns()
             claim = _next_claim(claim, taken, now - began)
-            if done < count and self._outlet.is_due(now):
+            if done < count and now > self._outlet.due():
                 self._stand_between_items()
                 self._outlet.flush()
         self._claimed = None  # an idle worker keeps nobody's items alive
@@ -234,45 +235,54 @@ class Runner:
     # -- calls, and items that travel one by one --------------------------------------------------------
 
     def _run_pieces(self, message: BatchMessage, outcomes: list[Any]) -> None:
-        page, append, limit_of = self._page, outcomes.append, self._claim
+        """The hot loop of submitted calls: one claim, one store in the page, one call and one append for each."""
+        page, fence, append = self._page, self._fence, outcomes.append
         number, index = message.seq, message.start
+        claimed, due = page[CLAIM], self._outlet.due()
         for tag, data in message.body:
-            if limit_of(number, number + 1) <= number:
+            number += 1
+            # What `_claim` does for one item.
+            with fence:
+                page[CLAIM] = number
+            with fence:
+                limit = page[LIMIT]
+            if limit < number:
+                page[CLAIM] = claimed
                 return
+            claimed = number
             self._now = page[START_NS] = now = monotonic_ns()
-            if self._outlet.is_due(now):
+            if now > due:
                 self._stand_between_items()
                 self._outlet.flush()
-            number += 1
+                due = self._outlet.due()
             page[CURRENT] = number
-            item: Any = MISSING
-            try:
-                if tag == ERROR:
-                    outcome: Any = Packed(ERROR, data)
-                elif tag == SKIPPED:
-                    outcome = _SKIP
-                else:
-                    item = self._codec.load(data)
-                    value = self._call(message, tag, item)
-                    outcome = value if type(value) in PLAIN else self._packed(value, index)
-            except BaseException as error:
-                if message.style == CALL and item is not MISSING:
-                    item = CallArguments(*item[-2:])
-                outcome = self._codec.failure(error, index, item)
-            # Not in the `try`: what strikes out of a signal handler here must not append a second outcome.
+            outcome = self._run_piece(message, tag, data, index)
+            # Not in a `try`: what strikes out of a signal handler here must not append a second outcome.
             append(outcome)
             index += 1
 
-    def _call(self, message: BatchMessage, tag: int, item: Any) -> Any:
-        if message.style != CALL:
-            function = self._function(message.function)
-            return function(item) if message.style == SINGLE else function(*item)
-        if tag == OWN_FUNCTION:
-            function, args, kwargs = item
-        else:
-            function = self._function(tag)
-            args, kwargs = item
-        return function(*args, **kwargs)
+    def _run_piece(self, message: BatchMessage, tag: int, data: Any, index: int) -> Any:
+        """The outcome of one item that travelled by itself."""
+        if tag in _ENDED_BEFORE:
+            return _SKIP if tag == SKIPPED else Packed(ERROR, data)
+        item: Any = MISSING
+        try:
+            item = self._codec.load(data)
+            if message.style == CALL:
+                if tag == OWN_FUNCTION:
+                    function, args, kwargs = item
+                else:
+                    args, kwargs = item
+                    function = self._function(tag)
+                value = function(*args, **kwargs)
+            else:
+                function = self._function(message.function)
+                value = function(item) if message.style == SINGLE else function(*item)
+            return value if type(value) in PLAIN else self._packed(value, index)
+        except BaseException as error:
+            if message.style == CALL and item is not MISSING:
+                item = CallArguments(*item[-2:])
+            return self._codec.failure(error, index, item)
 
     def _function(self, number: int) -> Any:
         function = self._functions[number]
