@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from phalanx._platform.cgroups import hierarchies
 from phalanx._platform.oom import OomKills, counter_paths, parse_count
 
 V1_MOUNTS = """\
@@ -87,7 +88,7 @@ def v2_files(*directories: str) -> list[str]:
 def test_counters_are_looked_for_from_the_nearest_outwards(
     cgroups: str, mounts: str, expected: list[str]
 ) -> None:
-    assert list(counter_paths(cgroups, mounts)) == expected + VMSTAT
+    assert list(counter_paths(hierarchies("memory", cgroups, mounts))) == expected + VMSTAT
 
 
 @pytest.mark.parametrize(

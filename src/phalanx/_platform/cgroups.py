@@ -8,7 +8,9 @@ can see them: a container often sees no further than itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 Read = Callable[[str], str | None]
 
@@ -41,9 +43,24 @@ def hierarchies(controller: str, cgroups: str, mountinfo: str) -> Iterator[tuple
             yield 2, _directories(unified, root, point)
 
 
+def own_hierarchies(controller: str, read: Read = read_text) -> Iterable[tuple[int, list[str]]]:
+    """`hierarchies` of this process, looked up once: one that is moved elsewhere later goes on asking here.
+
+    A new pool asks, and to have the kernel write down all mounts takes longer than the rest of what it asks for.
+    """
+    if read is read_text:
+        return _own_hierarchies(controller, os.getpid())
+    return hierarchies(controller, read(OURS) or "", read(MOUNTS) or "")
+
+
+@lru_cache(maxsize=8)  # a forked child may be in others than its parent
+def _own_hierarchies(controller: str, pid: int) -> list[tuple[int, list[str]]]:
+    return list(hierarchies(controller, read_text(OURS) or "", read_text(MOUNTS) or ""))
+
+
 def cpu_quotas(read: Read = read_text) -> Iterator[tuple[int, str]]:
     """How many processors each quota allows, rounded up, and the file that says so."""
-    for version, directories in hierarchies("cpu", read(OURS) or "", read(MOUNTS) or ""):
+    for version, directories in own_hierarchies("cpu", read):
         for directory in directories:
             if version == 1:
                 path = f"{directory}/cpu.cfs_quota_us"

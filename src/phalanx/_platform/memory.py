@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from phalanx._platform.cgroups import MOUNTS, OURS, Read, hierarchies, read_text
+from phalanx._platform.cgroups import Read, own_hierarchies, read_text
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _MEMINFO = "/proc/meminfo"
@@ -116,7 +116,7 @@ class CgroupMemory:
         self._read = read
         self._levels = [
             (limits, f"{directory}/{used}", f"{directory}/memory.stat", spare)
-            for version, directories in hierarchies("memory", read(OURS) or "", read(MOUNTS) or "")
+            for version, directories in own_hierarchies("memory", read)
             for names, used, spare in (_FILES[version],)
             for directory in directories
             if (limits := [path for name in names if read(path := f"{directory}/{name}") is not None])

@@ -11,10 +11,10 @@ soon after each death, and when one has died by SIGKILL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 
-from phalanx._platform.cgroups import MOUNTS, OURS, Read, hierarchies, read_text
+from phalanx._platform.cgroups import Read, own_hierarchies, read_text
 
 _MACHINE = "/proc/vmstat"
 # Those that one shortage has killed are told of one after the other, within milliseconds if the parent was not
@@ -31,7 +31,7 @@ class OomKills:
         self._path: str | None = None
         self._count = 0
         self._rose_at: float | None = None
-        for path in counter_paths(read(OURS) or "", read(MOUNTS) or ""):
+        for path in counter_paths(own_hierarchies("memory", read)):
             count = parse_count(read(path) or "")
             if count is not None:
                 self._path, self._count = path, count
@@ -59,9 +59,9 @@ def parse_count(text: str) -> int | None:
     return None
 
 
-def counter_paths(cgroups: str, mountinfo: str) -> Iterator[str]:
-    """Where counters may be, nearest first; from the texts of this process's `cgroup` and `mountinfo`."""
-    for version, directories in hierarchies("memory", cgroups, mountinfo):
+def counter_paths(hierarchies: Iterable[tuple[int, list[str]]]) -> Iterator[str]:
+    """Where counters may be, nearest first; from the hierarchies that this process's memory is counted in."""
+    for version, directories in hierarchies:
         if version == 1:
             yield f"{directories[0]}/memory.oom_control"
         else:
