@@ -29,7 +29,7 @@ def test_items_time_and_bytes_are_counted(start_method: str) -> None:
         assert 0 < small.seconds < 60
         assert 0 < small.bytes_per_item < 200
         assert small.lent_in == small.lent_out == 0
-        pool.map(halve, [np.zeros(1_000_000)] * 4, chunksize=1)
+        pool.map(halve, [np.zeros(1_000_000) for _ in range(4)], chunksize=1)
         large = pool.stats()
     assert large.items == 1004
     # What is taken back from one worker is sent to another, and counted again.

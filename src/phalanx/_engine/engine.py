@@ -181,6 +181,10 @@ class Engine:
             self.leave()
         self._garbage.clear()
 
+    def discard(self, thing: Any) -> None:
+        """Let go of something that may hold users' objects, once the lock is free."""
+        self._garbage.append(thing)
+
     def doubt(self) -> None:
         """A step may have been done by half: have the state rebuilt from the facts."""
         with self.lock:
@@ -314,7 +318,7 @@ class Engine:
             self.packer.lending.part_from(worker)
         if self.workers.pop(number, None) is not None:
             self._free_pages.append(worker.identity.page)
-        self._garbage.append(worker)
+        self.discard(worker)
         if self.ended.is_done:
             self.launcher.retire()
             self.finished.append(self.ended)

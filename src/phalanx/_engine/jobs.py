@@ -10,6 +10,7 @@ from phalanx._base.shortening import shorten, shorten_call
 from phalanx._engine.arrivals import Arrivals, Segment
 from phalanx._engine.packing import Packer
 from phalanx._engine.waiting import Waitable
+from phalanx._memory import Repeats
 from phalanx._policy import Batch, JobSpec
 from phalanx._wire.frames import CALL, EACH, INHERITED, OWN_FUNCTION, SKIPPED, BatchMessage, Piece
 from phalanx._wire.opaque import outline
@@ -98,7 +99,7 @@ class Job(Waitable):
         if self.source.is_inherited:
             head = (batch.id, batch.seq, start, stop - start, self.function, self.style)
             return BatchMessage(*head, INHERITED, b""), set()
-        form, body = packer.items(self.source.slice(start, stop))
+        form, body = packer.items(self.source.slice(start, stop), self.source.repeats)
         message = BatchMessage(
             batch.id, batch.seq, start, stop - start, self.function, self.style, form, body
         )
@@ -129,6 +130,8 @@ class Source:
     """Whether slicing and pickling its items runs no user code."""
     is_inherited = False
     """Whether all workers have the items, and their function, already."""
+    repeats: Repeats | None = None
+    """What was sent of them already, if they are all there from the beginning."""
 
     def slice(self, start: int, stop: int) -> Sequence[Any]:
         """Items start..stop-1, which have not been released."""
@@ -144,6 +147,7 @@ class SequenceSource(Source):
     def __init__(self, items: Sequence[Any]) -> None:
         self._items = items
         self.is_plain = type(items) is range
+        self.repeats = None if self.is_plain else Repeats()
 
     def slice(self, start: int, stop: int) -> Sequence[Any]:
         return self._items[start:stop]

@@ -13,7 +13,7 @@ from typing import Any
 
 from phalanx._engine.arrivals import LOCAL, VALUES, Segment
 from phalanx._engine.lending import Bound, Lending
-from phalanx._memory import LARGE, Loan, Offered, Parcel, pack
+from phalanx._memory import LARGE, Loan, Offered, Parcel, Repeats, pack
 from phalanx._memory.shared import Laden, alive, gathering, unwrap
 from phalanx._wire import frames
 from phalanx._wire.failures import decode_error, encode_error
@@ -50,7 +50,7 @@ class Packer(ABC):
         """The payload of one submitted call: args and kwargs, or function, args and kwargs."""
 
     @abstractmethod
-    def items(self, items: Sequence[Any]) -> tuple[int, Any]:
+    def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
         """Form and body of a batch of a map's items. Never raises: what cannot be packed fails its item."""
 
     @abstractmethod
@@ -132,12 +132,12 @@ class PicklePacker(Packer):
             self.lending.in_use = True
         return packed
 
-    def items(self, items: Sequence[Any]) -> tuple[int, Any]:
+    def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
         try:
             if alive:
-                packed = self._gather(lambda: pack(pickle.dumps, items, self._depot))
+                packed = self._gather(lambda: pack(pickle.dumps, items, self._depot, repeats))
             else:
-                packed = pack(pickle.dumps, items, self._depot)
+                packed = pack(pickle.dumps, items, self._depot, repeats)
             inner = packed.packed if type(packed) is Laden else packed
             if type(inner) is not Loan:
                 return WHOLE, packed
@@ -223,7 +223,7 @@ class DirectPacker(Packer):
             return (*function, tuple(map(unwrap, args)), unwrap(kwargs))
         return call
 
-    def items(self, items: Sequence[Any]) -> tuple[int, Any]:
+    def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
         if alive:
             return EACH, [(VALUE, unwrap(item)) for item in items]
         return EACH, [(VALUE, item) for item in items]

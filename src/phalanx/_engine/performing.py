@@ -240,6 +240,9 @@ class Performer:
         self._engine.finished.append(job)
         job.is_done = True
         self._engine.growing = [each for each in self._engine.growing if each is not job]
+        # Its result may live on; what was sent need not.
+        self._engine.discard(job.source.repeats)
+        job.source.repeats = None
         self._forget_function(job.function)
         self._engine.jobs.pop(command.job, None)
 

@@ -2,6 +2,17 @@
 
 from phalanx._memory.blocks import Block
 from phalanx._memory.depot import Depot
-from phalanx._memory.parcels import LARGE, Borrowed, Loan, Offered, Parcel, lend_pickle, pack
+from phalanx._memory.parcels import LARGE, Borrowed, Loan, Offered, Parcel, Repeats, lend_pickle, pack
 
-__all__ = ["LARGE", "Block", "Borrowed", "Depot", "Loan", "Offered", "Parcel", "lend_pickle", "pack"]
+__all__ = [
+    "LARGE",
+    "Block",
+    "Borrowed",
+    "Depot",
+    "Loan",
+    "Offered",
+    "Parcel",
+    "Repeats",
+    "lend_pickle",
+    "pack",
+]

@@ -69,11 +69,45 @@ class Loan(Taker):
             self._posted.append((self.block_id, -1))
 
 
-def pack(dumps: Dumps, obj: Any, depot: Depot) -> bytes | Loan:
+class Repeats:
+    """What lies in the block that was filled last: a batch that has nothing else in it needs no other.
+
+    Of a sequence only, whose items are all there from the beginning: so one that comes again is the same, and what
+    the first copy was made of is what tasks see, whatever becomes of it meanwhile. Buffers are told apart by the
+    object that offers them, which is kept alive, so that no other can be taken for it.
+    """
+
+    __slots__ = ("_buffers", "_loan", "_spans")
+
+    def __init__(self) -> None:
+        self._loan: Loan | None = None
+        self._buffers: list[memoryview] = []
+        self._spans: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def keep(self, loan: Loan, buffers: list[memoryview], spans: list[tuple[int, int]]) -> None:
+        """These lie there in this loan's block."""
+        # In this order: struck in between, nothing is found.
+        self._spans = {}
+        self._loan, self._buffers = loan, buffers
+        self._spans = dict(zip(map(_identity, buffers), spans, strict=True))
+
+    def find(self, buffers: list[memoryview]) -> tuple[Loan, list[tuple[int, int]]] | None:
+        """The loan in whose block all of these lie, and where; None if one does not."""
+        spans = [self._spans.get(_identity(buffer)) for buffer in buffers]
+        if self._loan is None or None in spans:
+            return None
+        return self._loan, spans  # type: ignore[return-value]
+
+
+def _identity(buffer: memoryview) -> tuple[int, int]:
+    return id(buffer.obj), buffer.nbytes
+
+
+def pack(dumps: Dumps, obj: Any, depot: Depot, repeats: Repeats | None = None) -> bytes | Loan:
     """Pickle, with what is large in a block of the depot; plain bytes if nothing is, or if there is no block.
 
     `dumps` is `pickle.dumps`, or a function that is called and behaves like it; it may be called twice. What it
-    raises comes through.
+    raises comes through. `repeats`: what earlier parts of the same sequence had in them.
 
     A pickle that is large itself is copied into the block from `bytes`. Pickling right into the block would save
     that copy, but has to be chosen before the size is known, and costs small objects, which nearly all are, ten
@@ -85,7 +119,7 @@ def pack(dumps: Dumps, obj: Any, depot: Depot) -> bytes | Loan:
     data = dumps(obj, PROTOCOL, buffer_callback=buffers)
     if not buffers and len(data) < LARGE:
         return data
-    loan = _lend(data, buffers, depot)
+    loan = _lend(data, buffers, depot, repeats)
     if loan is not None:
         return loan
     if type(obj) is _Flat:
@@ -131,8 +165,14 @@ def lend_pickle(data: bytes, depot: Depot) -> Loan | None:
     return _lend(data, [], depot)
 
 
-def _lend(data: bytes, buffers: list[memoryview], depot: Depot) -> Loan | None:
+def _lend(
+    data: bytes, buffers: list[memoryview], depot: Depot, repeats: Repeats | None = None
+) -> Loan | None:
     """Put the buffers, and the pickle if it is large, into a block."""
+    if repeats is not None and buffers and len(data) < LARGE:
+        found = repeats.find(buffers)
+        if found is not None:
+            return _lend_again(data, *found, depot)
     spans: list[tuple[int, int]] = []
     end = 0
     for buffer in buffers:
@@ -152,10 +192,28 @@ def _lend(data: bytes, buffers: list[memoryview], depot: Depot) -> Loan | None:
         return None
     loan.block = block
     loan.size = end + len(data) * inside
-    head = _HEAD.pack(block.id, end, len(data) * inside, len(spans))
-    table = Struct(f"<{2 * len(spans)}Q").pack(*chain.from_iterable(spans))
-    loan.data = head + table if inside else b"".join((head, table, data))
+    head = _head(block, spans, end, len(data) * inside)
+    loan.data = head if inside else head + data
+    if repeats is not None and buffers:
+        repeats.keep(loan, buffers, spans)
     return loan
+
+
+def _lend_again(data: bytes, first: Loan, spans: list[tuple[int, int]], depot: Depot) -> Loan:
+    """A second loan of what lies in a block that is lent already."""
+    loan = Loan(depot)
+    depot.hold(first.block.id)
+    loan.block_id = first.block.id
+    loan.block = first.block
+    end = max(begin + size for begin, size in spans)
+    loan.data = _head(loan.block, spans, end, 0) + data
+    return loan
+
+
+def _head(block: Block, spans: list[tuple[int, int]], end: int, size: int) -> bytes:
+    """What lies where; the pickle begins at `end` and is so large, or stands behind this."""
+    table = Struct(f"<{2 * len(spans)}Q").pack(*chain.from_iterable(spans))
+    return _HEAD.pack(block.id, end, size, len(spans)) + table
 
 
 class Lease:
