@@ -55,6 +55,12 @@ def full(megabytes: int) -> Any:
     return np.full(megabytes * 125_000, float(megabytes))
 
 
+def part_of(array: Any, number: int) -> float:
+    """Look at a few elements of an array that many tasks are given."""
+    begin = number * 7 % (len(array) - 1000)
+    return float(array[begin : begin + 1000].sum())
+
+
 def total_of(frame: Any) -> float:
     """Look at a data frame."""
     return float(frame["x"].iloc[0]) + len(frame)

@@ -1,15 +1,16 @@
-"""Large objects: arrays in, arrays out, many middling arrays there and back, a data frame."""
+"""Large objects: arrays in, arrays out, many middling arrays there and back, one array for all, a data frame."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from benchmarks.measure import Bar, Contender, Params, Row, judge_times
 from benchmarks.peers import MAPPERS, RAY, WORKERS, Function, Mapper, Peer, open_pool
-from benchmarks.tasks import ends, expect, full, identity, total_of
+from benchmarks.tasks import ends, expect, full, identity, part_of, total_of
 
 MEGABYTES = 32
 ARRAYS = 8
@@ -139,6 +140,35 @@ def _crossing(open_it: Callable[[], Any]) -> Contender:
     return contender
 
 
+SHARED_TASKS = 1_000
+
+
+def _given_to_all(megabytes: float, share_it: bool) -> Contender:
+    """Tasks that all look into one array, which is there when the measured time begins."""
+
+    @contextmanager
+    def contender(params: Params) -> Iterator[Callable[[], float]]:
+        import numpy as np
+
+        import phalanx
+
+        array = np.ones(round(megabytes * 125_000))
+        with open_pool("phalanx", "Pool", WORKERS) as pool:
+            fn = partial(part_of, phalanx.share(array) if share_it else array)
+
+            def play() -> float:
+                begun = time.perf_counter()
+                results = pool.map(fn, range(SHARED_TASKS))
+                elapsed = time.perf_counter() - begun
+                expect(results, [1000.0] * SHARED_TASKS)
+                return elapsed
+
+            play()
+            yield play
+
+    return contender
+
+
 OURS, STANDARD = MAPPERS["phalanx"], MAPPERS["multiprocessing"]
 
 ROWS = (
@@ -182,6 +212,17 @@ ROWS = (
         judge=judge_times,
         bars=(Bar("phalanx, inline", 1.0), Bar("multiprocessing", 1.0)),
         rounds=5,
+    ),
+    Row(
+        name="share",
+        work="1,000 tasks that all look into 256 MB, by share",
+        contenders={
+            "phalanx": _given_to_all(256, True),
+            "a small array": _given_to_all(0.1, False),
+        },
+        judge=judge_times,
+        bars=(Bar("a small array", 1.1),),
+        rounds=15,
     ),
     Row(
         name="frame",
