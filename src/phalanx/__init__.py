@@ -9,11 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from phalanx._api.contexts import get_context
     from phalanx._api.executor import Executor
     from phalanx._api.functions import map, stream
     from phalanx._api.future import Future
     from phalanx._api.managing import Manager
     from phalanx._api.pool import Pool
+    from phalanx._api.process import Process
     from phalanx._api.sizes import cpu_budget
     from phalanx._base.budget import CpuBudget
     from phalanx._base.statistics import Stats
@@ -30,20 +32,43 @@ _OURS = {
     "Future": "phalanx._api.future",
     "Manager": "phalanx._api.managing",
     "Pool": "phalanx._api.pool",
+    "Process": "phalanx._api.process",
     "Shared": "phalanx._memory.shared",
     "Stats": "phalanx._base.statistics",
     "WorkerStatus": "phalanx._base.status",
     "cpu_budget": "phalanx._api.sizes",
     "array": "phalanx._memory.arrays",
     "empty": "phalanx._memory.arrays",
+    "get_context": "phalanx._api.contexts",
     "map": "phalanx._api.functions",
     "share": "phalanx._memory.shared",
     "stream": "phalanx._api.functions",
     "zeros": "phalanx._memory.arrays",
 }
 
-# Public modules that are there without being imported, as `multiprocessing.pool` is.
-_MODULES = ("errors", "futures", "managers", "pool")
+# Public modules that are there without being imported: ours, and those of `multiprocessing`, each in a file of its
+# own so that `import` and tools find it.
+_MODULES = (
+    *("errors", "futures", "managers", "pool"),
+    "connection",
+    "context",
+    "dummy",
+    "forkserver",
+    "heap",
+    "popen_fork",
+    "popen_forkserver",
+    "popen_spawn_posix",
+    "process",
+    "queues",
+    "reduction",
+    "resource_sharer",
+    "resource_tracker",
+    "shared_memory",
+    "sharedctypes",
+    "spawn",
+    "synchronize",
+    "util",
+)
 
 __all__ = [
     "CpuBudget",
@@ -51,12 +76,14 @@ __all__ = [
     "Future",
     "Manager",
     "Pool",
+    "Process",
     "Shared",
     "Stats",
     "WorkerStatus",
     "array",
     "cpu_budget",
     "empty",
+    "get_context",
     "map",
     "share",
     "stream",

@@ -1,7 +1,7 @@
 """`multiprocessing.managers` with our pools."""
 
-from multiprocessing.managers import BaseManager, BaseProxy, Namespace, Token
+from multiprocessing.managers import BaseManager, BaseProxy, Namespace, SharedMemoryManager, Token
 
 from phalanx._api.managing import SyncManager
 
-__all__ = ["BaseManager", "BaseProxy", "Namespace", "SyncManager", "Token"]
+__all__ = ["BaseManager", "BaseProxy", "Namespace", "SharedMemoryManager", "SyncManager", "Token"]

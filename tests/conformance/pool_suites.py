@@ -1,4 +1,4 @@
-"""`test._test_multiprocessing`: the classes about pools, for our `Pool` and `ThreadPool`.
+"""`test._test_multiprocessing`: the classes about pools and processes, for our `Pool`, `ThreadPool` and `Process`.
 
 A module of its own, and importable by workers: some tests send methods of their own class.
 """
@@ -9,6 +9,8 @@ import multiprocessing
 import sys
 import unittest
 from unittest import mock
+
+import pytest
 
 from tests.conformance import attach, children, installed, subject
 from tests.conformance.exclusions import conforming
@@ -24,6 +26,7 @@ def _pool_classes(method: str) -> dict[str, type]:
 
     class Processes(tests.ProcessesMixin):
         Pool = staticmethod(subject.Pool)
+        Process = subject.library.Process
 
     class Manager(tests.ManagerMixin):
         pass
@@ -40,6 +43,10 @@ def _pool_classes(method: str) -> dict[str, type]:
 
     add(tests._TestPool, "processes", Processes, unittest.TestCase)
     add(tests._TestPool, "manager", Manager, unittest.TestCase)
+    # Each process that the server forks imports this module, and all of CPython's: once is enough.
+    marks = [pytest.mark.slow] if method == "forkserver" else []
+    add(tests._TestProcess, "processes", Processes, unittest.TestCase, pytestmark=marks)
+    add(tests._TestSubclassingProcess, "processes", Processes, unittest.TestCase, pytestmark=marks)
     add(tests._TestPoolWorkerErrors, "processes", Processes, unittest.TestCase)
     add(tests._TestPoolWorkerLifetime, "processes", Processes, unittest.TestCase)
     add(tests.TestInitializers, "", only=["test_pool_initializer"])

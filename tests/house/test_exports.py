@@ -21,7 +21,18 @@ MIRRORS = {
     "phalanx.futures": "concurrent.futures",
 }
 
-DOORS = [s for s in sources() if s.is_public and not s.name.startswith("phalanx.testing")]
+
+def is_alias(door: Source) -> bool:
+    """Whether it is a module of the standard library under our name."""
+    module = importlib.import_module(door.name)
+    return module.__name__ == f"multiprocessing.{door.name.rpartition('.')[2]}"
+
+
+DOORS = [
+    source
+    for source in sources()
+    if source.is_public and not source.name.startswith("phalanx.testing") and not is_alias(source)
+]
 
 
 def standard_names(door: str) -> set[str]:

@@ -68,6 +68,11 @@ class ForkServerProcess(_Worker, context.ForkServerProcess):
     """A worker forked by the standard library's fork server."""
 
 
+def is_worker(process: Any) -> bool:
+    """Whether this is a worker of one of our pools."""
+    return isinstance(process, _Worker)
+
+
 def count_worker(identity: WorkerIdentity, class_name: str, ordinal: int | None = None) -> WorkerIdentity:
     """The identity with name and number, counted as the standard library counts this process's children."""
     number = identity.ordinal or ordinal or next(process._process_counter)  # type: ignore[attr-defined]

@@ -2,7 +2,8 @@
 
 from phalanx._memory.blocks import Block
 from phalanx._memory.depot import Depot
-from phalanx._memory.parcels import LARGE, Borrowed, Loan, Offered, Parcel, Repeats, lend_pickle, pack
+from phalanx._memory.parcels import LARGE, Borrowed, Loan, Offered, Parcel, lend_pickle, pack
+from phalanx._memory.repeats import Repeats
 
 __all__ = [
     "LARGE",

@@ -6,43 +6,13 @@ Behind the pages, in the same memory, stands what workers say of their stacks (`
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 from typing import Any
 
 from phalanx._base.page import PAGE_BYTES
 from phalanx._platform import blackbox
-
-# What a sandbox answers with that does not let programs make such files.
-_FORBIDDEN = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS))
-
-
-def _anonymous_file(size: int) -> int:
-    """A descriptor of shared memory that has no name, so that nothing can be left behind."""
-    try:
-        descriptor = os.memfd_create("phalanx-pages")
-    except AttributeError:  # a system without
-        descriptor = _unnamed_file()
-    except OSError as error:
-        if error.errno not in _FORBIDDEN:
-            raise
-        descriptor = _unnamed_file()
-    try:
-        os.ftruncate(descriptor, size)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _unnamed_file() -> int:
-    """A file that has lost its name; in memory where the folder for temporary files is."""
-    import tempfile  # slow to load, and needed nowhere else
-
-    descriptor, path = tempfile.mkstemp(prefix="phalanx-")
-    os.remove(path)  # noqa: PTH107
-    return descriptor
+from phalanx._platform.files import anonymous_file
 
 
 def _is_in_memory(descriptor: int) -> bool:
@@ -64,7 +34,7 @@ class SharedPages:
         self.capacity = capacity
         self.asked: dict[int, Any] = {}
         """In the parent: what was asked last of the worker that has the page (`asking.py`)."""
-        self._descriptor = _anonymous_file(size) if _descriptor is None else _descriptor
+        self._descriptor = anonymous_file("phalanx-pages", size) if _descriptor is None else _descriptor
         try:
             self._map = mmap.mmap(self._descriptor, size)
         except BaseException:
