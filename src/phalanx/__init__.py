@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from phalanx._base.status import WorkerStatus
     from phalanx._memory.arrays import array, empty, zeros
     from phalanx._memory.shared import Shared, share
+    from phalanx._worker.here import worker
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ _OURS = {
     "map": "phalanx._api.functions",
     "share": "phalanx._memory.shared",
     "stream": "phalanx._api.functions",
+    "worker": "phalanx._worker.here",
     "zeros": "phalanx._memory.arrays",
 }
 
@@ -87,6 +89,7 @@ __all__ = [
     "map",
     "share",
     "stream",
+    "worker",
     "zeros",
 ]
 

@@ -285,7 +285,7 @@ def test_options_of_the_workers_belong_to_the_executor(executor: Executor) -> No
         ({"backend": "thread"}, ValueError, "did you mean 'threads'"),
         ({"start_method": "forked"}, ValueError, "did you mean 'fork'"),
         ({"backend": "threads", "start_method": "fork"}, ValueError, "leave one of the two out"),
-        ({"seed": 3}, TypeError, "unknown option 'seed'"),
+        ({"journal": "x"}, TypeError, "unknown option 'journal'"),
     ],
 )
 def test_wrong_options_raise_at_the_call(wrong: dict[str, Any], kind: type[Exception], hint: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from phalanx._api.wrapping import wrapped, wrapping
 from phalanx._base.options import Options
 from phalanx._engine.calls import Delivery
 from phalanx._engine.driver import Driver
@@ -40,13 +41,16 @@ class Calling:
 
     def lane(self, options: Options) -> Lane:
         """Where calls with these options go; opened by the first of them."""
-        key = (options.timeout, options.retries, options.retry_on, options.backoff, options.crash_retries)
+        key = (
+            *(options.timeout, options.retries, options.retry_on),
+            *(options.backoff, options.crash_retries, options.seed),
+        )
         return self._lanes.get(key) or self._lanes.setdefault(key, self._open(options))
 
     def _open(self, options: Options) -> Lane:
         job = CallJob(job_spec(next(self._numbers), 0, False, options))
         job.on_news = Delivery(job, self._packer)
-        lane = Lane(job, options.retry_on if options.retries else ())
+        lane = Lane(job, options)
         self._opened.append(lane)
         self._engine.growing.append(job)
         self._engine.open(job)
@@ -59,8 +63,8 @@ class Calling:
         self, lane: Lane, receiver: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Queue one call. Raises what pickling raises; the call was then not queued."""
-        if lane.retry_on:
-            number, fn = self._learn_retrying(fn, lane.retry_on)
+        if lane.wrapping is not None:
+            number, fn = self._learn_wrapped(fn, lane)
         else:
             known = self._known.get(fn) if type(fn) in _BY_REFERENCE else 0
             number = self._learn(fn, fn) if known is None else known
@@ -79,14 +83,13 @@ class Calling:
         if engine.chores:
             driver.kick()
 
-    def _learn_retrying(self, fn: Any, kinds: tuple[type[BaseException], ...]) -> tuple[int, Any]:
-        from phalanx._worker.retrying import RetryOn
-
-        wrapped = RetryOn(fn, kinds)
+    def _learn_wrapped(self, fn: Any, lane: Lane) -> tuple[int, Any]:
+        around = wrapped(fn, lane.options)
         if type(fn) not in _BY_REFERENCE:
-            return 0, wrapped
-        number = self._known.get((fn, kinds))
-        return self._learn((fn, kinds), wrapped) if number is None else number, wrapped
+            return 0, around
+        key = (fn, lane.wrapping)
+        number = self._known.get(key)
+        return self._learn(key, around) if number is None else number, around
 
     def _learn(self, key: Any, fn: Any) -> int:
         """A number for a function that travels by reference, 0 for one that does not."""
@@ -142,12 +145,13 @@ class Calling:
 class Lane:
     """Calls that share their options."""
 
-    __slots__ = ("job", "put", "retry_on")
+    __slots__ = ("job", "options", "put", "wrapping")
 
-    def __init__(self, job: CallJob, retry_on: tuple[type[BaseException], ...]) -> None:
+    def __init__(self, job: CallJob, options: Options) -> None:
         self.job = job
         self.put = job.inbox.append
-        self.retry_on = retry_on
+        self.options = options
+        self.wrapping = wrapping(options)
 
 
 def job_spec(

@@ -13,6 +13,7 @@ from phalanx._api.session import Session
 from phalanx._api.sizes import default_size
 from phalanx._api.streams import Stream
 from phalanx._api.traces import attach_pool_trace
+from phalanx._api.wrapping import wrapped
 from phalanx._base.options import Options, check_options
 from phalanx._memory.shared import handles_alive
 from phalanx._policy import Mode
@@ -34,7 +35,8 @@ def map(
         options: `backend` ("processes", "threads", "serial"), `start_method`, `chunksize`,
             `max_tasks_per_child`, `initializer`, `initargs`, `progress`, `name`; `timeout` (seconds for one
             item); `retries`, `retry_on` and `backoff` (seconds), `crash_retries`; `on_error` ("raise",
-            "collect", "skip"); `max_memory` and `memory_limit` (bytes, or text like "2GB").
+            "collect", "skip"); `max_memory` and `memory_limit` (bytes, or text like "2GB"); `seed` (an integer:
+            random numbers that depend on it and on the item's place alone).
 
     Raises:
         TypeError, ValueError: For options that do not exist or make no sense.
@@ -128,7 +130,7 @@ def _inheritable(options: Options, fn: Callable[..., Any], items: Sequence[Any])
     """What workers may have by being forked. Not items that may be tried again: a first try may have changed them."""
     if options.retries or handles_alive():  # a handle becomes what it stands for on its way
         return None
-    return fn, items
+    return wrapped(fn, options), items
 
 
 def _open(options: Options, items: int | None, inherited: Inherited | None) -> Session:

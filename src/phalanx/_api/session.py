@@ -16,6 +16,7 @@ from phalanx._api import exiting
 from phalanx._api.calling import Calling, job_spec
 from phalanx._api.inherited import ForkGuard
 from phalanx._api.launching import Inherited, make_launcher
+from phalanx._api.wrapping import wrapped
 from phalanx._base.identity import WorkerSetup
 from phalanx._base.options import Options
 from phalanx._engine.callbacks import Callbacks
@@ -189,14 +190,14 @@ class Session:
 
     def _function(self, fn: Callable[..., Any], options: Options) -> Any:
         """The payload of a map's function."""
-        if not options.retries:
-            return self.packer.function(fn)
-        from phalanx._worker.retrying import RetryOn
-
+        around = wrapped(fn, options)
         try:
-            return self.packer.function(RetryOn(fn, options.retry_on))
+            return self.packer.function(around)
         except Exception:
-            self.packer.function(fn)  # what is wrong with it is told in its own terms, if that is the cause
+            if around is not fn:
+                self.packer.function(
+                    fn
+                )  # what is wrong with it is told in its own terms, if that is the cause
             raise
 
     def grow(self, job: Job, total: int) -> None:

@@ -74,6 +74,16 @@ def _progress(value: Any) -> bool | str | Callable[[int, int | None], object]:
     return checked
 
 
+def _seed(value: Any) -> tuple[int, ...]:
+    numbers = [value] if isinstance(value, SupportsIndex) else value
+    if isinstance(numbers, str | bytes) or not isinstance(numbers, Iterable):
+        raise TypeError(f"seed must be an integer >= 0, or several of them, not {_show(value)}")
+    checked = tuple(integer("seed", number) for number in numbers)
+    if not checked or min(checked) < 0:
+        raise ValueError(f"seed must be an integer >= 0, or several of them, not {_show(value)}")
+    return checked
+
+
 def _name(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"name must be text, not {_show(value)}")
@@ -152,6 +162,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "on_error": _on_error,
     "max_memory": _memory("max_memory"),
     "memory_limit": _memory("memory_limit"),
+    "seed": _seed,
 }
 
 

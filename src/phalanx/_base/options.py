@@ -50,6 +50,7 @@ class Options:
     on_error: str = "raise"
     max_memory: int | None = None
     memory_limit: int | None = None
+    seed: tuple[int, ...] | None = None
 
     @property
     def hard_limit(self) -> int | None:
@@ -76,6 +77,7 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "on_error": frozenset({Scope.POOL, Scope.CALL}),
     "max_memory": frozenset({Scope.POOL}),
     "memory_limit": frozenset({Scope.POOL}),
+    "seed": frozenset({Scope.POOL, Scope.CALL}),
 }
 
 # What other libraries call the same thing, where the spelling alone would not lead to ours.
@@ -91,6 +93,7 @@ _ELSEWHERE = {
     "num_workers": _SIZE,
     "processes": _SIZE,
     "progress_bar": "progress",
+    "random_state": "seed",
     "task_timeout": "timeout",
     "tqdm": "progress",
     "worker_lifespan": "max_tasks_per_child",

@@ -14,6 +14,7 @@ from phalanx._platform.forked import close_in_children
 from phalanx._platform.spinning import Spin
 from phalanx._wire import frames
 from phalanx._wire.frames import BatchMessage, give_descriptors, pack_number, split_frames
+from phalanx._worker import here
 from phalanx._worker.flusher import Flusher
 from phalanx._worker.outcomes import DirectCodec, PickleCodec
 from phalanx._worker.outlet import DirectOutlet, Outlet
@@ -143,6 +144,7 @@ def serve_socket(sock: socket.socket, page: Any, outlet: Outlet, inherited: Any 
     codec = PickleCodec(outlet.announce)
     outlet.lend = codec.lend
     loop = Loop(page, outlet, Runner(page, outlet, codec, inherited))
+    here.facts().runner = loop.runner
     while True:
         frame = inlet.take()
         if frame is None or frame[0] == frames.STOP:
@@ -204,7 +206,9 @@ def serve_at_hand(end: MemoryEnd, page: Any) -> Callable[[], bool | None]:
 
 def _memory_loop(end: MemoryEnd, page: Any, watches: bool = True) -> Loop:
     outlet = DirectOutlet(end.results.append, end.wake)
-    return Loop(page, outlet, Runner(page, outlet, DirectCodec()), watches)
+    loop = Loop(page, outlet, Runner(page, outlet, DirectCodec()), watches)
+    here.facts().runner = loop.runner
+    return loop
 
 
 def _serve_messages(loop: Loop, messages: list[tuple[int, Any]]) -> bool:

@@ -14,6 +14,7 @@ from phalanx._base.identity import WorkerIdentity, WorkerSetup
 from phalanx._platform import shares
 from phalanx._platform.pages import SharedPages  # at once: so the fork server has it for all workers
 from phalanx._wire import frames
+from phalanx._worker import here
 from phalanx._worker.loop import serve_at_hand, serve_memory, serve_socket
 from phalanx._worker.outcomes import PickleCodec
 from phalanx._worker.outlet import Outlet
@@ -28,6 +29,8 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     signal.signal(signal.SIGINT, _leave_to_parent)
     os.register_at_fork(after_in_child=sock.close)
     shares.give_process(setup.share)
+    mine = here.Facts(identity.slot)
+    here.enter_process(mine)
     pages: SharedPages = setup.pages
     page = pages.page(identity.page)
     outlet = Outlet(sock.sendall, partial(socket.send_fds, sock))
@@ -48,21 +51,42 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     except (BrokenPipeError, ConnectionResetError):
         # The parent has gone or has closed this worker's channel: nobody wants the outcome any more.
         return False
+    finally:
+        mine.end()
 
 
 def run_thread(setup: WorkerSetup, identity: WorkerIdentity, end: MemoryEnd) -> None:
     """The whole life of a worker thread."""
     shares.give_thread(setup.share)
-    if _initialize(setup, end):
-        serve_memory(end, setup.pages.page(identity.page))
+    mine = here.Facts(identity.slot, is_alone=False)
+    here.enter_thread(mine)
+    try:
+        if _initialize(setup, end):
+            serve_memory(end, setup.pages.page(identity.page))
+    finally:
+        mine.end()
 
 
 def run_inline(setup: WorkerSetup, identity: WorkerIdentity, end: MemoryEnd) -> Callable[[], bool | None]:
     """A worker without a thread: returns the function that runs what has come (see `serve_at_hand`)."""
-    if shares.call_with(setup.share, lambda: _initialize(setup, end)):
-        step = serve_at_hand(end, setup.pages.page(identity.page))
-        return lambda: shares.call_with(setup.share, step)
-    return lambda: None
+    mine = here.Facts(identity.slot)
+
+    def begin() -> Callable[[], bool | None]:
+        here.enter_thread(mine)
+        return (
+            serve_at_hand(end, setup.pages.page(identity.page)) if _initialize(setup, end) else lambda: None
+        )
+
+    step: Callable[[], bool | None] = shares.call_with(setup.share, begin)
+
+    def go_on() -> bool | None:
+        here.enter_thread(mine)
+        going = step()
+        if going is None:
+            mine.end()
+        return going
+
+    return lambda: shares.call_with(setup.share, go_on)
 
 
 def _initialize(setup: WorkerSetup, end: MemoryEnd) -> bool:

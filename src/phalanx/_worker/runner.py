@@ -58,6 +58,7 @@ class Runner:
         self._now = monotonic_ns()
         self._timed = 0
         self._fence = threading.Lock()
+        self._message: BatchMessage | None = None
         # What `give_back` needs: the items of the current claim, their iterator, the first one's number.
         self._claimed: tuple[list[Any], Iterator[Any], int] | None = None
 
@@ -70,8 +71,23 @@ class Runner:
         self._functions.pop(number, None)
         self._claims.pop(number, None)
 
+    def index(self) -> int | None:
+        """Of the item that is running, in the input of its call."""
+        message = self._message
+        if message is None:
+            return None
+        place = int(self._page[CURRENT]) - 1 - message.seq
+        return message.start + place if 0 <= place < message.count else None
+
     def run(self, message: BatchMessage) -> None:
         """Run what the parent lets us run of this batch, and send the outcomes."""
+        self._message = message
+        try:
+            self._run(message)
+        finally:
+            self._message = None  # an idle worker keeps nobody's items alive
+
+    def _run(self, message: BatchMessage) -> None:
         self._timed = self._page[TIMED]
         if message.form == EACH:
             outcomes = self._outlet.begin(message.batch)
