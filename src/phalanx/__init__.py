@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phalanx._api.contexts import get_context
+    from phalanx._api.contexts import Barrier, Condition, Event, Lock, RLock, get_context
     from phalanx._api.executor import Executor
     from phalanx._api.functions import map, stream
     from phalanx._api.future import Future
@@ -41,6 +41,11 @@ _OURS = {
     "array": "phalanx._memory.arrays",
     "empty": "phalanx._memory.arrays",
     "get_context": "phalanx._api.contexts",
+    "RLock": "phalanx._api.contexts",
+    "Lock": "phalanx._api.contexts",
+    "Event": "phalanx._api.contexts",
+    "Condition": "phalanx._api.contexts",
+    "Barrier": "phalanx._api.contexts",
     "map": "phalanx._api.functions",
     "share": "phalanx._memory.shared",
     "stream": "phalanx._api.functions",
@@ -73,6 +78,11 @@ _MODULES = (
 )
 
 __all__ = [
+    "Barrier",
+    "Condition",
+    "Event",
+    "Lock",
+    "RLock",
     "CpuBudget",
     "Executor",
     "Future",

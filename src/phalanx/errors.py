@@ -1,6 +1,7 @@
 """The errors of this library; see `PhalanxError` for what they share."""
 
 from phalanx._base.errors import (
+    AbandonedLock,
     MemoryLimit,
     NotSendable,
     PhalanxError,
@@ -12,6 +13,7 @@ from phalanx._base.errors import (
 )
 
 __all__ = [
+    "AbandonedLock",
     "MemoryLimit",
     "NotSendable",
     "PhalanxError",

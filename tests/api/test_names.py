@@ -13,7 +13,7 @@ import pytest
 
 import phalanx
 
-OURS = {"Manager", "Pool", "Process", "get_context"}
+OURS = {"Barrier", "Condition", "Event", "Lock", "Manager", "Pool", "Process", "RLock", "get_context"}
 OUR_MODULES = {"managers", "pool"}
 
 

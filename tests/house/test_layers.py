@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_platform": {"_base"},
     "_transport": {"_base", "_wire", "_platform"},
     "_memory": {"_base", "_platform"},
+    "_sync": {"_base", "_platform"},
     "_launch": {"_base", "_transport", "_platform"},
     "_worker": {"_base", "_wire", "_transport", "_memory", "_platform"},
     "_engine": {"_base", "_policy", "_wire", "_transport", "_memory", "_platform"},

@@ -26,6 +26,7 @@ __all__ = [
     "TaskTimeout",
     "WorkerLost",
     "WorkerStartFailed",
+    "AbandonedLock",
     "describe_exit",
 ]
 
@@ -189,6 +190,18 @@ class WorkerStartFailed(PhalanxError, BrokenProcessPool):
         self.stderr = stderr
 
 
+class AbandonedLock(RuntimeWarning):
+    """The last holder of a lock has died without giving it back, and the next one has it now.
+
+    `pid` and `name` (its end) are those of the process that died; None if it left no trace.
+    """
+
+    def __init__(self, message: str, *, pid: int | None = None, name: str | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.name = name
+
+
 class PoolClosed(PhalanxError, ValueError, RuntimeError):
     """The pool or executor was closed before this call."""
 
@@ -235,6 +248,7 @@ def describe_exit(status: int | None, oom_killed: bool = False) -> str:
 
 
 for _public in (
+    AbandonedLock,
     PhalanxError,
     WorkerLost,
     TaskTimeout,
