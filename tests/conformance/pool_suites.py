@@ -52,10 +52,10 @@ def _pool_classes(method: str) -> dict[str, type]:
     marks = [pytest.mark.slow] if method == "forkserver" else []
     add(tests._TestProcess, "processes", Processes, unittest.TestCase, pytestmark=marks)
     add(tests._TestSubclassingProcess, "processes", Processes, unittest.TestCase, pytestmark=marks)
-    # What they test does not depend on how processes are started, but for how locks get there.
-    marks = [] if method == "fork" else [pytest.mark.slow]
+    # What they test does not depend on how processes are started; how locks get there is tested in tests/sync.
     for suite in (tests._TestLock, tests._TestCondition, tests._TestEvent, tests._TestBarrier):
-        add(suite, "processes", Processes, unittest.TestCase, pytestmark=marks)
+        if method == "fork":
+            add(suite, "processes", Processes, unittest.TestCase)
     add(tests._TestPoolWorkerErrors, "processes", Processes, unittest.TestCase)
     add(tests._TestPoolWorkerLifetime, "processes", Processes, unittest.TestCase)
     add(tests.TestInitializers, "", only=["test_pool_initializer"])

@@ -277,4 +277,5 @@ class Lending(RuleBasedStateMachine):
 
 
 TestLending = Lending.TestCase
+TestLending.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
 TestLending.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -139,6 +139,7 @@ def check(future: Future[Any], expected: Any) -> None:
     assert type(found) is expected if isinstance(expected, type) else found == expected, (found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_every_call_has_its_one_right_end_whatever_else_happens() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
