@@ -150,7 +150,8 @@ class Lane:
     def __init__(self, job: CallJob, options: Options) -> None:
         self.job = job
         self.put = job.inbox.append
-        self.options = options
+        # Not all: a future keeps its lane, and an initializer's arguments are nothing that it should keep.
+        self.options = Options(retries=options.retries, retry_on=options.retry_on, seed=options.seed)
         self.wrapping = wrapping(options)
 
 
