@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import sys
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -36,6 +36,8 @@ class Calling:
         self._known: dict[Any, int] = {}
         self._lanes: dict[Any, Lane] = {}
         self._look_at = _LOOK_EVERY * engine.size
+        # Where anything may be defined anew at any time. A program defines a function before it first hands it over.
+        self._is_at_prompt = hasattr(sys, "ps1") or bool(sys.flags.interactive) or "IPython" in sys.modules
         self._opened: list[Lane] = []
         """Every one: of two threads that first use the same options each opens a lane, and one is used."""
 
@@ -63,6 +65,8 @@ class Calling:
         self, lane: Lane, receiver: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Queue one call. Raises what pickling raises; the call was then not queued."""
+        if self._is_at_prompt:
+            self._look()
         if lane.wrapping is not None:
             number, fn = self._learn_wrapped(fn, lane)
         else:
@@ -95,17 +99,20 @@ class Calling:
         """A number for a function that travels by reference, 0 for one that does not."""
         if len(self._known) >= _KEEP_FUNCTIONS:
             return 0
-        if self._packer.keeps_objects:
-            payload: Any = fn
-        else:
-            try:
-                payload = pickle.dumps(fn, 5)
-            except Exception:
-                return 0  # packed with the call, where a refusal is told properly
+        try:
+            self._look()
+            payload = self._packer.reference(fn)
+        except Exception:
+            return 0  # packed with the call, where a refusal is told properly
         number = next(self._numbers)
         self._engine.payloads[number] = payload
         self._known[key] = number
         return number
+
+    def _look(self) -> None:
+        """See whether workers still have what functions need by name."""
+        if self._packer.look():
+            self._known.clear()
 
     def _withdraw_if_late(self, lane: Lane, call: Any) -> None:
         """The pool was closed meanwhile: was the call still accepted? Raises `PoolClosed` if not."""

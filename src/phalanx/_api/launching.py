@@ -31,6 +31,7 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
         return _make_local(options, poller, share)
     from phalanx._launch import ContextLauncher, ForkLauncher
     from phalanx._worker import run_process
+    from phalanx._worker.enclosed import Enclosed
 
     method = options.start_method or multiprocessing.get_start_method()
     pages = SharedPages()
@@ -40,6 +41,8 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
             setup.inherited = inherited
             return _with_nursery(ForkLauncher(run_process, setup))
         _allow_children()
+        if options.initializer is not None:
+            setup.initializer, setup.initargs = Enclosed(options.initializer, options.initargs), ()
         return ContextLauncher(run_process, setup, method)
     except BaseException:
         pages.close()

@@ -13,8 +13,12 @@ from multiprocessing import context, process, reduction
 from struct import Struct
 from typing import Any
 
+from phalanx._launch import mains
 from phalanx._platform.files import anonymous_file
 from phalanx._platform.forked import Descriptor
+from phalanx._wire.by_value import is_current
+from phalanx._wire.pickling import decode, decode_error
+from phalanx._worker.enclosed import enclose
 
 # How long the outcome is, and whether it is a failure.
 _HEAD = Struct("<Q?")
@@ -64,6 +68,7 @@ class _Asked(process.BaseProcess):
     """What our processes add to the standard library's."""
 
     _slip: Slip | None = None
+    _is_packed = False
     _outcome: tuple[Any, BaseException | None] | None = None
     # Of the standard class, and not known to type checkers.
     _target: Callable[..., Any] | None
@@ -72,12 +77,14 @@ class _Asked(process.BaseProcess):
 
     def start(self) -> None:
         """Start the process. Raises what `multiprocessing.Process.start` raises."""
+        mains.check_not_in_main()
         self._check_closed()  # type: ignore[attr-defined]
         _allow_in_worker()
         before, slip = self._slip, Slip(anonymous_file("phalanx-result"))
         try:
             self._slip = slip
-            super().start()
+            with mains.left_to_us():
+                super().start()
         except BaseException:
             self._slip = before  # perhaps it was started already
             slip.close()
@@ -127,8 +134,6 @@ class _Asked(process.BaseProcess):
             self._slip.close()
 
     def _read(self) -> tuple[Any, BaseException | None]:
-        from phalanx._wire.pickling import decode, decode_error
-
         found = None if self._slip is None else self._slip.read()
         if found is None:
             return None, self._lost()
@@ -159,6 +164,18 @@ class _Asked(process.BaseProcess):
             signal=-status if status is not None and status < 0 else None,
             reason=reason,
         )
+
+    def __reduce__(self) -> Any:
+        if self._is_packed:  # it is among its own arguments
+            return super().__reduce__()
+        main = mains.of_this_program()
+        self._is_packed = True
+        try:
+            content = type(self), {**vars(self), "_is_packed": False}
+            packed = enclose(content, ("class", "process"), is_current if main else _never_there)
+        finally:
+            del self._is_packed
+        return _arrive, (main, packed)
 
     # -- in the child -------------------------------------------------------------------------------------
 
@@ -200,6 +217,20 @@ class _Asked(process.BaseProcess):
         if self._slip is not None:
             note = f"phalanx: raised in {self.name} (pid {os.getpid()})"
             self._slip.write(True, encode_error(error, "".join(format_exception(error)), note))
+
+
+def _never_there(obj: Any) -> bool:
+    """Of functions and classes in a `__main__` that cannot be run again: the new process has none of them."""
+    return True
+
+
+def _arrive(main: dict[str, str], packed: bytes) -> _Asked:
+    """In a new process: the program comes before what may need it."""
+    mains.run_again(main)
+    kind, state = decode(packed)
+    arrived: _Asked = kind.__new__(kind)
+    vars(arrived).update(state)
+    return arrived
 
 
 def _allow_in_worker() -> None:

@@ -20,11 +20,13 @@ from phalanx._api.wrapping import wrapped
 from phalanx._base.identity import WorkerSetup
 from phalanx._base.options import Options
 from phalanx._engine.callbacks import Callbacks
+from phalanx._engine.definitions import Definitions
 from phalanx._engine.driver import Driver
 from phalanx._engine.engine import Engine
 from phalanx._engine.jobs import InheritedSource, Job, SequenceSource, Source
 from phalanx._engine.packing import AttachTrace, DirectPacker, Packer, PicklePacker
 from phalanx._engine.waiting import Waitable
+from phalanx._launch.mains import check_not_in_main
 from phalanx._platform.forked import close_in_children
 from phalanx._platform.memory import memory_floor
 from phalanx._platform.poller import Poller
@@ -60,19 +62,22 @@ class Session:
         inherited: Inherited | None = None,
     ) -> None:
         """`inherited`: function and items of the one call that this is for."""
+        if options.backend == "processes":
+            check_not_in_main()
         self.options = options
         self.foreign = False
         """This is a forked child, and the session belongs to its parent: it must touch nothing."""
         self.is_open = True
         self._numbers = count(1)
         poller = Poller()
+        in_process = options.backend != "processes"
+        # First: what is defined from here on, workers may not have.
+        packer: Packer = DirectPacker(attach) if in_process else PicklePacker(attach, Definitions())
         try:
             launcher = make_launcher(options, poller, size, inherited)
         except BaseException:
             poller.close()
             raise
-        in_process = options.backend != "processes"
-        packer: Packer = DirectPacker(attach) if in_process else PicklePacker(attach)
         config = Config(
             size=size,
             on_demand=on_demand,
@@ -158,6 +163,7 @@ class Session:
         function = next(self._numbers)
         options = options or self.options
         if not source.is_inherited:
+            self.packer.look()
             self.engine.payloads[function] = self._function(fn, options)
         spec = job_spec(
             next(self._numbers),

@@ -32,12 +32,13 @@ class WorkerSetup:
     def __init__(
         self,
         pages: Any,
-        initializer: Callable[..., object] | None = None,
+        initializer: Any = None,
         initargs: tuple[Any, ...] = (),
         share: int | None = None,
         inherited: tuple[Callable[..., Any], Sequence[Any]] | None = None,
     ) -> None:
-        """`share`: how many processors each may use for pools of its own; None for no less than the parent.
+        """`initializer`: a function, or what becomes its pickle on the way to a started process.
+        `share`: how many processors each may use for pools of its own; None for no less than the parent.
         `inherited`: function and items of the one call that the workers are forked for."""
         self.pages = pages
         self.initializer = initializer

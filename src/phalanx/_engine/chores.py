@@ -15,6 +15,8 @@ from phalanx._base.identity import WorkerIdentity
 from phalanx._engine.jobs import Job
 from phalanx._engine.workers import Worker
 from phalanx._policy import Batch, WorkerExited, WorkerStartFailed
+from phalanx._transport import Outgoing
+from phalanx._wire import frames
 
 if TYPE_CHECKING:
     from phalanx._engine.engine import Engine
@@ -45,6 +47,27 @@ class SendItems(Chore):
                 engine.chores.popleft()
                 if engine.workers.get(self._worker.identity.worker) is self._worker:
                     engine.performer.send_packed(self._worker, out)
+            engine.leave()
+
+
+class Define(Chore):
+    """Tell a worker what a name of `__main__` stands for: it waits for that."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def do(self, engine: Engine) -> None:
+        worker, name = self._worker, self._worker.wants
+        if name is None:
+            return
+        answer = frames.pack_definition(engine.packer.define(name))
+        with engine.lock:
+            engine.enter()
+            if worker.wants is not None and engine.workers.get(worker.identity.worker) is worker:
+                # In this order: struck in between, it is told twice, which does no harm.
+                worker.channel.put(Outgoing(answer))
+                worker.wants = None
+                engine.performer.flush(worker)
             engine.leave()
 
 

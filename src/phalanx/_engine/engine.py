@@ -27,7 +27,7 @@ from typing import Any
 
 from phalanx._base.seams import Launcher
 from phalanx._engine.arrivals import LOCAL, Segment, subtract
-from phalanx._engine.chores import Chore
+from phalanx._engine.chores import Chore, Define
 from phalanx._engine.jobs import CallJob, Job
 from phalanx._engine.packing import Packer
 from phalanx._engine.performing import Performer
@@ -231,6 +231,7 @@ class Engine:
     def _reconcile(self) -> None:
         """Something struck while the state changed: build the policy anew from what is known."""
         self.chores.clear()
+        self.chores.extend([Define(worker) for worker in self.workers.values() if worker.wants is not None])
         # A message that was being dealt with is still in its channel, and no descriptor tells of it any more.
         self.unread = True
         for number, worker in list(self.workers.items()):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from phalanx._base.seams import WorkerEnded, WorkerRefused, WorkerStarted
 from phalanx._engine.arrivals import Segment
+from phalanx._engine.chores import Define
 from phalanx._engine.recording import record
 from phalanx._engine.workers import Worker
 from phalanx._policy import Progressed, Undecodable, WorkerExited, WorkerReady, WorkerStartFailed
@@ -94,6 +95,9 @@ class Intake:
                 engine.handle(WorkerReady(number))
             elif kind in _OF_BLOCKS:
                 self._on_blocks(worker, kind, message)
+            elif kind == frames.WANT:
+                worker.wants = message
+                engine.chores.append(Define(worker))
             elif kind == frames.UNDECODABLE:
                 worker.held.pop(message, None)
                 engine.handle(Undecodable(number, message))

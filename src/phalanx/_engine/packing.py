@@ -12,12 +12,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from phalanx._engine.arrivals import LOCAL, VALUES, Segment
+from phalanx._engine.definitions import Definitions
 from phalanx._engine.lending import Bound, Lending
 from phalanx._memory import LARGE, Loan, Offered, Parcel, Repeats, pack
 from phalanx._memory.shared import Laden, alive, gathering, unwrap
 from phalanx._wire import frames
+from phalanx._wire.by_value import by_value_pickler, dump_with, is_current
 from phalanx._wire.failures import decode_error, encode_error
-from phalanx._wire.frames import EACH, ERROR, RETRYABLE, VALUE, WHOLE, WHOLE_LENT, BatchMessage, Piece
+from phalanx._wire.frames import (
+    EACH,
+    ERROR,
+    RETRYABLE,
+    SKIPPED,
+    VALUE,
+    WHOLE,
+    WHOLE_LENT,
+    BatchMessage,
+    Piece,
+)
 from phalanx._wire.pickling import decode, encode
 
 Outcome = tuple[bool, Any]
@@ -41,9 +53,21 @@ class Packer(ABC):
     def __init__(self, attach: AttachTrace) -> None:
         self._attach = attach
 
+    def look(self) -> bool:
+        """See what the caller's `__main__` defines by now. True if something of it is not what it was."""
+        return False
+
     @abstractmethod
     def function(self, function: Any) -> Any:
         """The payload that lets a worker rebuild a function. Raises `NotSendable`."""
+
+    @abstractmethod
+    def reference(self, function: Any) -> Any:
+        """The same, but of one that goes by name, if it can. Raises what pickling raises."""
+
+    def define(self, name: str) -> Piece:
+        """The answer to a worker whose `__main__` lacks this name."""
+        return SKIPPED, b""
 
     @abstractmethod
     def call(self, call: Any) -> Any:
@@ -93,20 +117,51 @@ class Packer(ABC):
 class PicklePacker(Packer):
     """For workers in processes of their own."""
 
-    def __init__(self, attach: AttachTrace) -> None:
+    def __init__(self, attach: AttachTrace, definitions: Definitions) -> None:
         super().__init__(attach)
         self.lending: Lending = Lending()
+        self.definitions = definitions
         self._depot = self.lending.depot
+        self._dumps: Callable[..., bytes] = pickle.dumps
+        self._is_outdated: Callable[[Any], bool] = is_current
+
+    def look(self) -> bool:
+        changed = self.definitions.look()
+        if self.definitions.are_outdated:
+            self._dumps, self._is_outdated = self._dumps_anew, self.definitions.is_outdated
+        return changed
 
     def function(self, function: Any) -> Any:
-        return self._gather(lambda: encode(function, side="function", root="fn"))
+        thing = self.definitions.with_company(function)
+        try:
+            return self._gather(lambda: self._encode_any(thing, side="function", root="fn"))
+        except Exception:
+            if thing is not function:  # what is wrong with it is told in its own terms, if that is the cause
+                self._gather(lambda: self._encode_any(function, side="function", root="fn"))
+            raise
+
+    def reference(self, function: Any) -> Any:
+        thing = self.definitions.with_company(function)
+        return self._dumps(thing, 5)
+
+    def define(self, name: str) -> Piece:
+        return self.definitions.answer(name)
+
+    def _encode_any(self, obj: Any, **how: Any) -> bytes:
+        return encode(obj, is_outdated=self._is_outdated, **how)
+
+    def _dumps_anew(
+        self, obj: Any, protocol: int, buffer_callback: Callable[[Any], object] | None = None
+    ) -> bytes:
+        """As `pickle.dumps`; by value what workers have otherwise."""
+        return dump_with(by_value_pickler(), obj, buffer_callback, self._is_outdated)
 
     def call(self, call: Any) -> Any:
         """The hot path of single calls: what `pack` does for small ones, without a call of its own."""
         if not alive:
             buffers = Offered()
             try:
-                data = pickle.dumps(call, 5, buffer_callback=buffers)
+                data = self._dumps(call, 5, buffer_callback=buffers)
             except Exception:
                 return self._call(call)
             if not buffers and len(data) < LARGE:
@@ -124,10 +179,10 @@ class PicklePacker(Packer):
 
     def _call(self, call: Any) -> bytes | Loan:
         try:
-            packed = pack(pickle.dumps, call, self._depot)
+            packed = pack(self._dumps, call, self._depot)
         except Exception:
             roots = ("args", "kwargs") if len(call) == 2 else ("fn", "args", "kwargs")
-            return encode(call, root=roots)  # by value, or with an error that says what refuses
+            return self._encode_any(call, root=roots)  # by value, or with an error that says what refuses
         if type(packed) is Loan:
             self.lending.in_use = True
         return packed
@@ -135,16 +190,16 @@ class PicklePacker(Packer):
     def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
         try:
             if alive:
-                packed = self._gather(lambda: pack(pickle.dumps, items, self._depot, repeats))
+                packed = self._gather(lambda: pack(self._dumps, items, self._depot, repeats))
             else:
-                packed = pack(pickle.dumps, items, self._depot, repeats)
+                packed = pack(self._dumps, items, self._depot, repeats)
             inner = packed.packed if type(packed) is Laden else packed
             if type(inner) is not Loan:
                 return WHOLE, packed
             self.lending.in_use = True
             return WHOLE_LENT, packed
         except BaseException as error:
-            if not isinstance(error, Exception) and _works(pickle.dumps, items, 5):
+            if not isinstance(error, Exception) and _works(self._dumps, items, 5):
                 raise  # an interrupt, not meant for the items
             return EACH, [self._piece(item) for item in items]
 
@@ -157,9 +212,9 @@ class PicklePacker(Packer):
     def _encode(self, item: Any) -> Any:
         def by_either() -> bytes | Loan:
             try:
-                packed = pack(pickle.dumps, item, self._depot)
+                packed = pack(self._dumps, item, self._depot)
             except Exception:
-                return encode(item)  # by value, or with an error that says what refuses
+                return self._encode_any(item)  # by value, or with an error that says what refuses
             self.lending.in_use |= type(packed) is Loan
             return packed
 
@@ -186,6 +241,8 @@ class PicklePacker(Packer):
             return body
         if kind in _LISTS:
             return frames.unpack_ids(body)
+        if kind == frames.WANT:
+            return bytes(body).decode()
         return frames.unpack_number(body)
 
     def outcome(self, tag: int, data: Any) -> Outcome:
@@ -215,6 +272,9 @@ class DirectPacker(Packer):
     keeps_objects = True
 
     def function(self, function: Any) -> Any:
+        return function
+
+    def reference(self, function: Any) -> Any:
         return function
 
     def call(self, call: Any) -> Any:

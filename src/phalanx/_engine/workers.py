@@ -54,6 +54,7 @@ class Worker:
         "shares",
         "stale",
         "stopping",
+        "wants",
         "writing",
     )
 
@@ -86,6 +87,8 @@ class Worker:
         self.opened: dict[tuple[int, ...], Any] = {}
         self.shares: dict[int, Any] = {}
         """By number: weak references to the handles that it was told of."""
+        self.wants: str | None = None
+        """The name that its `__main__` lacks and that it waits for."""
         self.asked: StackRequest | None = None
         """Where it was, when it was asked because its item has run too long."""
 

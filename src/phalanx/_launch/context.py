@@ -24,6 +24,7 @@ from typing import Any
 
 from phalanx._base.identity import WorkerIdentity, WorkerSetup
 from phalanx._base.seams import WorkerEnded, WorkerStarted
+from phalanx._launch import mains
 from phalanx._launch.launcher import ProcessLauncher
 from phalanx._launch.process import (
     Entry,
@@ -125,9 +126,10 @@ class ContextLauncher(ProcessLauncher[_Child]):
         worker._identity = (*worker._identity[:-1], identity.ordinal)
         worker.name = identity.name
         worker._args = (self.setup, identity, worker_end)
+        worker.main = mains.of_this_program()
         worker._lifeline = cord = Cord()
         # Held back until the worker ignores interrupts, or Ctrl-C would end it with a traceback on its way.
-        with blocked({signal.SIGINT}):
+        with mains.left_to_us(), blocked({signal.SIGINT}):
             worker.start()
         is_tied_by_number = cord.tie_to(worker.pid)
         pidfd = processes.open_pidfd(worker.pid)

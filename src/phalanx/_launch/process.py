@@ -10,6 +10,7 @@ from multiprocessing import context, process, util
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phalanx._base.identity import WorkerIdentity
+from phalanx._launch import mains
 from phalanx._platform.forked import run_exit_handlers
 from phalanx._platform.lifelines import Lifeline, outside_group
 from phalanx._platform.processes import offer_to_oom_killer, raised_oom_score
@@ -30,8 +31,13 @@ class _Worker:
     _oom_score: bytes | None = None
     _stdin: Any = None
     _was_stopped = False
+    main: dict[str, str] | None = None
+    """How a new process comes to the main program; None for one that has it, being forked."""
     _target: Entry
     _args: tuple[Any, ...]
+
+    def __reduce__(self) -> Any:
+        return _arrive, (self.main or {}, type(self)), vars(self)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         ignore_interrupts()
@@ -51,6 +57,12 @@ class _Worker:
         sys.stdin = self._stdin or sys.stdin
         # Every other end is one that what it started shares: nobody can know that it was meant to stay.
         self._was_stopped = self._target(*self._args) is True
+
+
+def _arrive(main: dict[str, str], kind: type[_Worker]) -> _Worker:
+    """In a new process, before anything is rebuilt that may need the main program."""
+    mains.run_again(main)
+    return kind.__new__(kind)
 
 
 # The class names are part of what users see: in repr(), and in the names of processes.

@@ -9,11 +9,12 @@ side, so a worker never pays for importing our errors.
 
 from __future__ import annotations
 
-import io
 import pickle
+import sys
+from contextlib import suppress
 from typing import Any
 
-from phalanx._wire.by_value import by_value_pickler
+from phalanx._wire.by_value import by_value_pickler, dump_with, returning_pickler
 from phalanx._wire.refusal import PROTOCOL, explain_refusal, short_repr
 
 _MAX_ATTRIBUTES = 12
@@ -72,11 +73,11 @@ def _dump(error: BaseException) -> bytes:
     try:
         return pickle.dumps(error, PROTOCOL)
     except Exception:
-        # Of a class that only this process knows, such as one from a notebook's cell. If the parent sent that
-        # class by value, cloudpickle finds the parent's own one again.
-        file = io.BytesIO()
-        by_value_pickler()(file, PROTOCOL).dump(error)
-        return file.getvalue()
+        # Of a class that the parent sent by value, or one that only this process knows.
+        with suppress(Exception):
+            if "cloudpickle" in sys.modules:
+                return dump_with(returning_pickler(), error)
+        return dump_with(by_value_pickler(), error)
 
 
 def _rebuild(payload: bytes) -> BaseException:

@@ -6,7 +6,8 @@ reads or writes anything.
 
 Parent to worker: `FUNCTION` (what a number stands for), `FORGET`, `BATCH` (items to run), `STOP`.
 Worker to parent: `READY`, `START_FAILED`, `RESULTS` (outcomes of consecutive items of one batch),
-`UNDECODABLE` (the items of a batch could not be read).
+`UNDECODABLE` (the items of a batch could not be read), `WANT` (a name that its `__main__` lacks, and waits for; the
+answer is a `DEFINITION`).
 Either way: `BLOCK` (a block of shared memory from now on has a number here; its descriptor travels with the
 first byte of this frame), `RETURNED` (who borrowed these blocks is through with them), `FORGET_BLOCK` (these
 numbers will not be used again).
@@ -21,6 +22,7 @@ from typing import Any
 
 FUNCTION, FORGET, BATCH, STOP, READY, START_FAILED, RESULTS, UNDECODABLE = range(1, 9)
 BLOCK, RETURNED, FORGET_BLOCK, SHARE, FORGET_SHARE = range(9, 14)
+WANT, DEFINITION = range(14, 16)
 
 # How an item is handed to its function.
 SINGLE, STAR, CALL = range(3)  # fn(item), fn(*item), fn(*item[0], **item[1])
@@ -248,6 +250,17 @@ def unpack_number(body: memoryview) -> int:
     """The inverse of `pack_number`."""
     number: int = _WORD.unpack_from(body)[0]
     return number
+
+
+def pack_definition(answer: Piece) -> bytes:
+    """A `DEFINITION` frame: by value what was wanted, or why that cannot be sent, or nothing (`SKIPPED`)."""
+    tag, data = answer
+    return pack_frame(DEFINITION, _WORD.pack(tag), data)
+
+
+def unpack_definition(body: memoryview) -> tuple[int, memoryview]:
+    """The inverse of `pack_definition`."""
+    return unpack_number(body), body[_WORD.size :]
 
 
 def pack_block(block: int, size: int) -> bytes:

@@ -11,14 +11,18 @@ by the traceback: pickle is C, so an error of its own has no Python frame below 
 
 from __future__ import annotations
 
-import io
 import pickle
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import CodeType
 from typing import Any, NoReturn
 
-from phalanx._wire.by_value import by_value_pickler
+from phalanx._wire.by_value import by_value_pickler, dump_with, is_current, returning_pickler
 from phalanx._wire.failures import decode_error, encode_error
-from phalanx._wire.refusal import PROTOCOL, explain_refusal, short_repr
+from phalanx._wire.refusal import PROTOCOL as PROTOCOL
+from phalanx._wire.refusal import explain_refusal, short_repr
 
 __all__ = ["decode", "decode_error", "encode", "encode_by_value", "encode_error", "encode_result"]
 
@@ -31,13 +35,21 @@ _MACHINERY = frozenset((__name__, "phalanx._wire.by_value", "pickle", "copyreg",
 Root = str | tuple[str, ...]
 
 
-def encode(obj: Any, *, side: str = "argument", root: Root = "item") -> bytes:
+def encode(
+    obj: Any,
+    *,
+    side: str = "argument",
+    root: Root = "item",
+    is_outdated: Callable[[Any], bool] = is_current,
+) -> bytes:
     """`obj` as bytes, by value where it cannot go by reference.
 
     Raises `NotSendable` for pickle's refusal, or what the object's own methods raise. `side` ("argument",
     "function") and `root` are for the message; a tuple of names means that `obj` is a tuple of things with
-    these names.
+    these names. `is_outdated`: what of `__main__` the other side has otherwise, and needs by value.
     """
+    if is_outdated is not is_current:
+        return encode_by_value(obj, side=side, root=root, is_outdated=is_outdated)
     try:
         return pickle.dumps(obj, PROTOCOL)
     except Exception as error:
@@ -47,16 +59,24 @@ def encode(obj: Any, *, side: str = "argument", root: Root = "item") -> bytes:
     return encode_by_value(obj, side=side, root=root)
 
 
-def encode_by_value(obj: Any, *, side: str = "function", root: Root = "fn") -> bytes:
+def encode_by_value(
+    obj: Any,
+    *,
+    side: str = "function",
+    root: Root = "fn",
+    is_outdated: Callable[[Any], bool] = is_current,
+) -> bytes:
     """`obj` as bytes that hold the code too, for where it cannot be imported."""
-    pickler = by_value_pickler()
-    file = io.BytesIO()
+    return encode_with(partial(by_value_pickler(), is_outdated=is_outdated), obj, side=side, root=root)
+
+
+def encode_with(pickler: Any, obj: Any, *, side: str, root: Root) -> bytes:
+    """`obj` as bytes by a pickler of one's own, a subclass of that for code by value. Raises as `encode` does."""
     try:
-        pickler(file, PROTOCOL).dump(obj)
+        return dump_with(pickler, obj)
     except Exception as error:
         too_deep = error.__cause__  # cloudpickle says it in words of its own
         _complain(too_deep if isinstance(too_deep, RecursionError) else error, obj, side, root, pickler)
-    return file.getvalue()
 
 
 def encode_result(obj: Any) -> bytes:
@@ -64,6 +84,9 @@ def encode_result(obj: Any) -> bytes:
     try:
         return pickle.dumps(obj, PROTOCOL)
     except Exception as error:
+        if "cloudpickle" in sys.modules and _is_refusal(error):
+            with suppress(*_REFUSALS):
+                return dump_with(returning_pickler(), obj)
         _complain(error, obj, "result", "result", pickle.Pickler)
 
 

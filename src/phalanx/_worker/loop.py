@@ -74,6 +74,21 @@ class Inlet:
             self._rest = bytes(whole[used:]) if used < len(whole) else b""
         return self._ready.popleft()
 
+    def take_ahead(self, kind: int) -> Any:
+        """The body of the next frame of this kind; what comes before it stays, for `take`.
+
+        Raises ConnectionResetError when the parent has closed the channel.
+        """
+        passed: list[tuple[int, Any]] = []
+        try:
+            while (frame := self.take()) is not None:
+                if frame[0] == kind:
+                    return frame[1]
+                passed.append(frame)
+            raise ConnectionResetError("the parent is gone")
+        finally:
+            self._ready.extendleft(reversed(passed))
+
     def close(self) -> None:
         """Give back the descriptors that nobody took. Idempotent."""
         unwanted = [body[2] for kind, body in self._ready if kind == frames.BLOCK] + self._descriptors
@@ -138,10 +153,8 @@ class Loop:
         self.outlet.flush(even_nothing=self.runner.give_back())
 
 
-def serve_socket(sock: socket.socket, page: Any, outlet: Outlet, inherited: Any = None) -> bool:
+def serve_socket(inlet: Inlet, page: Any, outlet: Outlet, codec: PickleCodec, inherited: Any = None) -> bool:
     """The loop of a worker process. True if it was told to stop, False if nobody is there any more."""
-    inlet = Inlet(sock)
-    codec = PickleCodec(outlet.announce)
     outlet.lend = codec.lend
     loop = Loop(page, outlet, Runner(page, outlet, codec, inherited))
     here.facts().runner = loop.runner
@@ -161,7 +174,7 @@ def serve_socket(sock: socket.socket, page: Any, outlet: Outlet, inherited: Any 
             loop.runner.learn(number, bytes(payload))
         elif kind == frames.FORGET:
             loop.runner.forget(frames.unpack_function(body)[0])
-        else:
+        elif kind != frames.DEFINITION:  # which comes a second time if something struck the parent
             codec.hear(kind, body)
         del frame, body
         if codec.knows_blocks:

@@ -14,10 +14,12 @@ from phalanx._base.identity import WorkerIdentity, WorkerSetup
 from phalanx._platform import shares
 from phalanx._platform.pages import SharedPages  # at once: so the fork server has it for all workers
 from phalanx._wire import frames
+from phalanx._wire.by_value import remember_main
 from phalanx._worker import here
-from phalanx._worker.loop import serve_at_hand, serve_memory, serve_socket
+from phalanx._worker.loop import Inlet, serve_at_hand, serve_memory, serve_socket
 from phalanx._worker.outcomes import PickleCodec
 from phalanx._worker.outlet import Outlet
+from phalanx._worker.wanting import Wanting
 
 if TYPE_CHECKING:
     from phalanx._transport import MemoryEnd
@@ -34,10 +36,16 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     pages: SharedPages = setup.pages
     page = pages.page(identity.page)
     outlet = Outlet(sock.sendall, partial(socket.send_fds, sock))
+    inlet = Inlet(sock)
+    codec = PickleCodec(outlet.announce, Wanting(outlet.send, inlet).load)
     try:
         if setup.initializer is not None:
             pages.record_stacks(identity.page, identity.worker)
-            setup.initializer(*setup.initargs)
+            remember_main()
+            initializer, initargs = setup.initializer, setup.initargs
+            if type(initializer) is bytes:  # enclosed
+                initializer, initargs = codec.load(initializer)
+            initializer(*initargs)
     except BaseException as error:
         _, data = PickleCodec().failure(error, -1).piece
         outlet.send(frames.pack_frame(frames.START_FAILED, data))
@@ -47,7 +55,7 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
         if setup.initializer is None:
             # Not sooner: nothing of the user's can have run yet, and meanwhile the parent sends the first items.
             pages.record_stacks(identity.page, identity.worker)
-        return serve_socket(sock, page, outlet, setup.inherited)
+        return serve_socket(inlet, page, outlet, codec, setup.inherited)
     except (BrokenPipeError, ConnectionResetError):
         # The parent has gone or has closed this worker's channel: nobody wants the outcome any more.
         return False

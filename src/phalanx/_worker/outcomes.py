@@ -73,15 +73,26 @@ class Codec(ABC):
 class PickleCodec(Codec):
     """For a worker in a process of its own."""
 
-    def __init__(self, announce: Callable[[bytes, int], bool] | None = None) -> None:
-        """`announce` sends a block's descriptor; without it everything goes by the channel."""
+    def __init__(
+        self,
+        announce: Callable[[bytes, int], bool] | None = None,
+        find: Callable[[AttributeError, Callable[[], Any]], Any] | None = None,
+    ) -> None:
+        """`announce` sends a block's descriptor; without it everything goes by the channel. `find(error, load)` is
+        for what could not be loaded for want of a name (see `wanting`)."""
         self._announce = announce
+        self._find = find
         self._lending: Lending | None = None
         self.knows_blocks = False
         """Whether anything was ever lent or borrowed."""
 
     def load(self, data: Any) -> Any:
-        return decode(data) if type(data) in _BYTES else data.load()
+        try:
+            return decode(data) if type(data) in _BYTES else data.load()
+        except AttributeError as error:
+            if self._find is None:
+                raise
+            return self._find(error, lambda: decode(data) if type(data) in _BYTES else data.load())
 
     def value(self, value: Any) -> Packed:
         lending = self.lending()
