@@ -15,6 +15,7 @@ from phalanx._engine.engine import Engine
 from phalanx._engine.jobs import CallJob
 from phalanx._engine.packing import Packer
 from phalanx._policy import CancelAsked, JobSealed, JobSpec
+from phalanx._worker.surroundings import Record
 
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type)
 _KEEP_FUNCTIONS = 1024
@@ -27,12 +28,21 @@ _LOOK_EVERY = 256
 class Calling:
     """Submits calls to one engine."""
 
-    def __init__(self, engine: Engine, driver: Driver, packer: Packer, numbers: Iterator[int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        driver: Driver,
+        packer: Packer,
+        numbers: Iterator[int],
+        look_around: Callable[[], Record | None],
+    ) -> None:
+        """`look_around`: what the caller has around it that workers have not, if anything."""
         self._engine = engine
         self._driver = driver
         self._packer = packer
         self._pack = packer.call
         self._numbers = numbers
+        self._look_around = look_around
         self._known: dict[Any, int] = {}
         self._lanes: dict[Any, Lane] = {}
         self._look_at = _LOOK_EVERY * engine.size
@@ -67,8 +77,9 @@ class Calling:
         """Queue one call. Raises what pickling raises; the call was then not queued."""
         if self._is_at_prompt:
             self._look()
-        if lane.wrapping is not None:
-            number, fn = self._learn_wrapped(fn, lane)
+        record = self._look_around()
+        if lane.wrapping is not None or record is not None:
+            number, fn = self._learn_wrapped(fn, lane, record)
         else:
             known = self._known.get(fn) if type(fn) in _BY_REFERENCE else 0
             number = self._learn(fn, fn) if known is None else known
@@ -87,13 +98,13 @@ class Calling:
         if engine.chores:
             driver.kick()
 
-    def _learn_wrapped(self, fn: Any, lane: Lane) -> tuple[int, Any]:
-        around = wrapped(fn, lane.options)
-        if type(fn) not in _BY_REFERENCE:
-            return 0, around
-        key = (fn, lane.wrapping)
-        number = self._known.get(key)
-        return self._learn(key, around) if number is None else number, around
+    def _learn_wrapped(self, fn: Any, lane: Lane, record: Record | None) -> tuple[int, Any]:
+        key = (fn, lane.wrapping, record)
+        number = self._known.get(key) if type(fn) in _BY_REFERENCE else 0
+        if number:
+            return number, fn
+        around = wrapped(fn, lane.options, record, self._packer.pickled)
+        return self._learn(key, around) if number is None else 0, around
 
     def _learn(self, key: Any, fn: Any) -> int:
         """A number for a function that travels by reference, 0 for one that does not."""

@@ -8,9 +8,11 @@ from multiprocessing import process
 from typing import TYPE_CHECKING, Any
 
 from phalanx._api.sizes import worker_share
+from phalanx._base.checks import environment
 from phalanx._base.identity import WorkerSetup
 from phalanx._base.options import Options
 from phalanx._base.seams import Launcher
+from phalanx._platform.blas import ThreadLimit
 from phalanx._platform.pages import LocalPages, SharedPages
 from phalanx._platform.poller import Poller
 
@@ -36,7 +38,8 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
     method = options.start_method or multiprocessing.get_start_method()
     pages = SharedPages()
     try:
-        setup = WorkerSetup(pages, options.initializer, options.initargs, share)
+        threads = ThreadLimit(options.blas_threads or share, options.blas_threads is not None)
+        setup = WorkerSetup(pages, options.initializer, options.initargs, share, threads=threads)
         if method == "fork":
             setup.inherited = inherited
             return _with_nursery(ForkLauncher(run_process, setup))
@@ -47,6 +50,17 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
     except BaseException:
         pages.close()
         raise
+
+
+def environment_for(options: Options) -> Callable[[int], dict[str, str]]:
+    """What is set in the environment of the worker in a slot; raises what the user's function raises."""
+    given = options.worker_env
+    if given is None:
+        return lambda slot: {}
+    if callable(given):
+        return lambda slot: environment(given(slot))
+    fixed = environment(given)
+    return lambda slot: fixed
 
 
 def _with_nursery(launcher: ForkLauncher) -> Launcher:

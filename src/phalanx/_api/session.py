@@ -15,8 +15,9 @@ from typing import Any
 from phalanx._api import exiting
 from phalanx._api.calling import Calling, job_spec
 from phalanx._api.inherited import ForkGuard
-from phalanx._api.launching import Inherited, make_launcher
-from phalanx._api.wrapping import wrapped
+from phalanx._api.launching import Inherited, environment_for, make_launcher
+from phalanx._api.surroundings import looking_around
+from phalanx._api.wrapping import wrapped_payload
 from phalanx._base.identity import WorkerSetup
 from phalanx._base.options import Options
 from phalanx._engine.callbacks import Callbacks
@@ -73,6 +74,7 @@ class Session:
         in_process = options.backend != "processes"
         # First: what is defined from here on, workers may not have.
         packer: Packer = DirectPacker(attach) if in_process else PicklePacker(attach, Definitions())
+        self._look_around = looking_around(options)
         try:
             launcher = make_launcher(options, poller, size, inherited)
         except BaseException:
@@ -86,7 +88,7 @@ class Session:
             memory_limit=options.hard_limit,
             memory_floor=memory_floor() if options.hard_limit else 0,
         )
-        self.engine = Engine(config, launcher, packer, poller)
+        self.engine = Engine(config, launcher, packer, poller, environment_for(options))
         self.driver = Driver(self.engine, keeps_interpreter)
         self.callbacks = Callbacks(daemon=not keeps_interpreter)
         self.packer = packer
@@ -94,7 +96,7 @@ class Session:
         self.driver.background.on_end = self.release
         self._guard = ForkGuard(self)
         close_in_children(self._guard)
-        self.calling = Calling(self.engine, self.driver, packer, self._numbers)
+        self.calling = Calling(self.engine, self.driver, packer, self._numbers, self._look_around)
         self.lane = self.calling.lane(options)
         """Where calls go that have the session's own options."""
         self.submit = self.calling.submit
@@ -164,7 +166,7 @@ class Session:
         options = options or self.options
         if not source.is_inherited:
             self.packer.look()
-            self.engine.payloads[function] = self._function(fn, options)
+            self.engine.payloads[function] = wrapped_payload(self.packer, fn, options, self._look_around())
         spec = job_spec(
             next(self._numbers),
             total,
@@ -193,18 +195,6 @@ class Session:
         """Where a job takes its items from; `items` is not copied."""
         inherits = self.engine.launcher.setup.inherited is not None
         return InheritedSource(items) if inherits else SequenceSource(items)
-
-    def _function(self, fn: Callable[..., Any], options: Options) -> Any:
-        """The payload of a map's function."""
-        around = wrapped(fn, options)
-        try:
-            return self.packer.function(around)
-        except Exception:
-            if around is not fn:
-                self.packer.function(
-                    fn
-                )  # what is wrong with it is told in its own terms, if that is the cause
-            raise
 
     def grow(self, job: Job, total: int) -> None:
         """Items below `total` are there."""

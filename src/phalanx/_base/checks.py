@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from math import isfinite
 from operator import index
@@ -82,6 +82,25 @@ def _seed(value: Any) -> tuple[int, ...]:
     if not checked or min(checked) < 0:
         raise ValueError(f"seed must be an integer >= 0, or several of them, not {_show(value)}")
     return checked
+
+
+def environment(value: Any) -> dict[str, str]:
+    """An environment, checked. `os.environ` would refuse it in the worker, where nobody is told why."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"worker_env must be a dict of text, or a function of the slot, not {_show(value)}")
+    for key, each in value.items():
+        if not isinstance(key, str) or not isinstance(each, str):
+            raise TypeError(f"worker_env must hold nothing but text: {_show(key)} is set to {_show(each)}")
+        if not key or "=" in key or "\0" in key + each:
+            raise ValueError(f"worker_env has a name or a value that no environment can hold: {key!r}")
+    return dict(value)
+
+
+def _worker_env(value: Any) -> Mapping[str, str] | Callable[[int], Mapping[str, str]]:
+    if callable(value):
+        function: Callable[[int], Mapping[str, str]] = value
+        return function
+    return environment(value)
 
 
 def _name(value: Any) -> str:
@@ -163,6 +182,8 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "max_memory": _memory("max_memory"),
     "memory_limit": _memory("memory_limit"),
     "seed": _seed,
+    "worker_env": _worker_env,
+    "blas_threads": positive("blas_threads"),
 }
 
 

@@ -51,6 +51,8 @@ class Options:
     max_memory: int | None = None
     memory_limit: int | None = None
     seed: tuple[int, ...] | None = None
+    worker_env: Mapping[str, str] | Callable[[int], Mapping[str, str]] | None = None
+    blas_threads: int | None = None
 
     @property
     def hard_limit(self) -> int | None:
@@ -78,6 +80,8 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "max_memory": frozenset({Scope.POOL}),
     "memory_limit": frozenset({Scope.POOL}),
     "seed": frozenset({Scope.POOL, Scope.CALL}),
+    "worker_env": frozenset({Scope.POOL}),
+    "blas_threads": frozenset({Scope.POOL}),
 }
 
 # What other libraries call the same thing, where the spelling alone would not lead to ours.
@@ -86,6 +90,8 @@ _ELSEWHERE = {
     "buffersize": "window",
     "context": "start_method",
     "desc": "progress",
+    "env": "worker_env",
+    "inner_max_num_threads": "blas_threads",
     "max_workers": _SIZE,
     "mp_context": "start_method",
     "n_jobs": _SIZE,
@@ -194,5 +200,11 @@ def _check_without_processes(options: Options) -> None:
         if getattr(options, name) is not None:
             raise ValueError(
                 f"{name} needs workers that can be killed, and backend={options.backend!r} has none: "
+                'leave one of the two out, or use backend="processes"'
+            )
+    for name in ("worker_env", "blas_threads"):
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"{name} is about processes, and backend={options.backend!r} has none but this one: "
                 'leave one of the two out, or use backend="processes"'
             )

@@ -85,13 +85,20 @@ class StartProcess(Chore):
             return
         self._begun = True
         try:
+            environment = engine.environment_of(self._slot)
+        except Exception as error:  # the user's function
+            error.add_note(f"phalanx: raised by worker_env for slot {self._slot}")
+            self._fail(engine, error)
+            return
+        try:
             channel, worker_end = engine.launcher.open_channel()
         except OSError as error:
             self._fail(engine, error)
             return
         with engine.lock:
             engine.enter()
-            identity = WorkerIdentity(self._number, self._slot, engine.page_number())
+            page = engine.page_number()
+            identity = WorkerIdentity(self._number, self._slot, page, environment=environment)
             worker = Worker(identity, channel, engine.launcher.setup.pages.page(identity.page))
             # Reconciliation may have thrown this chore away meanwhile, or the policy changed its mind.
             wanted = bool(engine.chores) and engine.chores[0] is self and self._number not in engine.doomed

@@ -121,6 +121,8 @@ def _parts(thing: Any) -> list[Any]:
         return [thing.__func__]
     if isinstance(thing, property):
         return [thing.fget, thing.fset, thing.fdel]
+    if type(thing).__module__.startswith("phalanx._worker."):  # our wrappers of functions
+        return [thing.function]
     return [type(thing)] if type(thing).__module__ in MAINS else []
 
 

@@ -72,8 +72,17 @@ class AllStarted(Waitable):
 class Engine:
     """One pool's engine."""
 
-    def __init__(self, config: Config, launcher: Launcher, packer: Packer, poller: Poller) -> None:
+    def __init__(
+        self,
+        config: Config,
+        launcher: Launcher,
+        packer: Packer,
+        poller: Poller,
+        environment_of: Callable[[int], dict[str, str]] = lambda slot: {},
+    ) -> None:
+        """`environment_of(slot)`: what is set for the worker there; runs the user's code."""
         self.config = config
+        self.environment_of = environment_of
         self.launcher = launcher
         self.in_process = launcher.fileno() < 0
         if not self.in_process:

@@ -61,6 +61,10 @@ class Packer(ABC):
     def function(self, function: Any) -> Any:
         """The payload that lets a worker rebuild a function. Raises `NotSendable`."""
 
+    def pickled(self, function: Any) -> bytes:
+        """As bytes, for what is itself part of something that is pickled."""
+        raise NotImplementedError("objects go as they are here")
+
     @abstractmethod
     def reference(self, function: Any) -> Any:
         """The same, but of one that goes by name, if it can. Raises what pickling raises."""
@@ -117,10 +121,10 @@ class Packer(ABC):
 class PicklePacker(Packer):
     """For workers in processes of their own."""
 
-    def __init__(self, attach: AttachTrace, definitions: Definitions) -> None:
+    def __init__(self, attach: AttachTrace, definitions: Definitions | None = None) -> None:
         super().__init__(attach)
         self.lending: Lending = Lending()
-        self.definitions = definitions
+        self.definitions = definitions or Definitions()
         self._depot = self.lending.depot
         self._dumps: Callable[..., bytes] = pickle.dumps
         self._is_outdated: Callable[[Any], bool] = is_current
@@ -139,6 +143,9 @@ class PicklePacker(Packer):
             if thing is not function:  # what is wrong with it is told in its own terms, if that is the cause
                 self._gather(lambda: self._encode_any(function, side="function", root="fn"))
             raise
+
+    def pickled(self, function: Any) -> bytes:
+        return self._encode_any(function, side="function", root="fn")
 
     def reference(self, function: Any) -> Any:
         thing = self.definitions.with_company(function)

@@ -127,6 +127,8 @@ class ContextLauncher(ProcessLauncher[_Child]):
         worker.name = identity.name
         worker._args = (self.setup, identity, worker_end)
         worker.main = mains.of_this_program()
+        # The fork server has that of its own first day.
+        worker.environment = {**os.environ, **self.setup.threads.environment, **identity.environment}
         worker._lifeline = cord = Cord()
         # Held back until the worker ignores interrupts, or Ctrl-C would end it with a traceback on its way.
         with mains.left_to_us(), blocked({signal.SIGINT}):

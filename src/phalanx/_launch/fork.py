@@ -83,7 +83,10 @@ class ForkLauncher(ProcessLauncher[_Child]):
             return
         # Asked for before it is entered, or another thread's `kill` might overtake the request.
         nursery.control.post(
-            ("start", identity.worker, identity.slot, identity.page, identity.name, identity.ordinal),
+            (
+                *("start", identity.worker, identity.slot, identity.page, identity.name, identity.ordinal),
+                identity.environment,
+            ),
             worker_end,
         )
         self._enter(identity.worker, _Child())

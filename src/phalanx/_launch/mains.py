@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from multiprocessing import process, spawn
 from pathlib import Path
+from pkgutil import read_code
 from threading import get_ident
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -128,7 +129,11 @@ def run_again(main: dict[str, str]) -> None:
 def _code_of_file(path: str, module: ModuleType) -> CodeType:
     module.__file__ = path
     if Path(path).is_file():
-        return compile(Path(path).read_bytes(), path, "exec")
+        with Path(path).open("rb") as file:
+            compiled: CodeType | None = read_code(
+                file
+            )  # as `runpy` does, for files that are compiled already
+        return compiled or compile(Path(path).read_bytes(), path, "exec")
     # A directory or an archive with a `__main__.py` in it, which is the first place to import from.
     sys.path.insert(0, path)
     return _code_of_module("__main__", module, PathFinder.find_spec("__main__", [path]))

@@ -33,11 +33,13 @@ class _Worker:
     _was_stopped = False
     main: dict[str, str] | None = None
     """How a new process comes to the main program; None for one that has it, being forked."""
+    environment: dict[str, str] | None = None
+    """What a new process has for its environment."""
     _target: Entry
     _args: tuple[Any, ...]
 
     def __reduce__(self) -> Any:
-        return _arrive, (self.main or {}, type(self)), vars(self)
+        return _arrive, (self.main or {}, self.environment, type(self)), vars(self)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         ignore_interrupts()
@@ -59,8 +61,11 @@ class _Worker:
         self._was_stopped = self._target(*self._args) is True
 
 
-def _arrive(main: dict[str, str], kind: type[_Worker]) -> _Worker:
+def _arrive(main: dict[str, str], environment: dict[str, str] | None, kind: type[_Worker]) -> _Worker:
     """In a new process, before anything is rebuilt that may need the main program."""
+    for name in os.environ.keys() - environment.keys() if environment else ():
+        del os.environ[name]
+    os.environ.update(environment or {})
     mains.run_again(main)
     return kind.__new__(kind)
 
@@ -89,7 +94,7 @@ def count_worker(identity: WorkerIdentity, class_name: str, ordinal: int | None 
     """The identity with name and number, counted as the standard library counts this process's children."""
     number = identity.ordinal or ordinal or next(process._process_counter)  # type: ignore[attr-defined]
     name = identity.name or worker_name(class_name, number)
-    return WorkerIdentity(identity.worker, identity.slot, identity.page, name, number)
+    return WorkerIdentity(identity.worker, identity.slot, identity.page, name, number, identity.environment)
 
 
 def worker_name(class_name: str, ordinal: int) -> str:

@@ -39,6 +39,9 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     inlet = Inlet(sock)
     codec = PickleCodec(outlet.announce, Wanting(outlet.send, inlet).load)
     try:
+        if setup.threads is not None:
+            setup.threads.apply()
+        os.environ.update(identity.environment)
         if setup.initializer is not None:
             pages.record_stacks(identity.page, identity.worker)
             remember_main()

@@ -32,6 +32,7 @@ from phalanx._wire.frames import (
 )
 from phalanx._worker.outcomes import MISSING, CallArguments, Codec, Packed
 from phalanx._worker.outlet import PLAIN, Outlet, are_plain
+from phalanx._worker.surroundings import is_entered, stand
 
 # Long enough that a claim costs under one per cent, short enough that little waits behind a surprise.
 CLAIM_NANOSECONDS = 1_000_000
@@ -105,7 +106,7 @@ class Runner:
 
     def _run_whole(self, message: BatchMessage) -> None:
         try:
-            items = self._codec.load(message.body)
+            items = self._load(message.body, message.function)
         except BaseException as error:
             if message.count > 1:
                 raise Undecodable from error
@@ -219,6 +220,8 @@ class Runner:
         """The hot loop: one store in the page, one call and one append for an item."""
         page, append = self._page, outcomes.append
         function = self._function(message.function)
+        if is_entered():
+            stand(function)
         number = message.seq + len(outcomes) + 1
         if self._timed:
             # One step of C: the flusher must not find an item taken and not yet entered in the page.
@@ -283,22 +286,36 @@ class Runner:
             return _SKIP if tag == SKIPPED else Packed(ERROR, data)
         item: Any = MISSING
         try:
-            item = self._codec.load(data)
+            item = self._load(data, tag if message.style == CALL else message.function)
             if message.style == CALL:
                 if tag == OWN_FUNCTION:
                     function, args, kwargs = item
                 else:
                     args, kwargs = item
                     function = self._function(tag)
+                if is_entered():
+                    stand(function)
                 value = function(*args, **kwargs)
             else:
                 function = self._function(message.function)
+                if is_entered():
+                    stand(function)
                 value = function(item) if message.style == SINGLE else function(*item)
             return value if type(value) in PLAIN else self._packed(value, index)
         except BaseException as error:
             if message.style == CALL and item is not MISSING:
                 item = CallArguments(*item[-2:])
             return self._codec.failure(error, index, item)
+
+    def _load(self, data: Any, function: int) -> Any:
+        """Items that were packed, for the function of this number."""
+        try:
+            return self._codec.load(data)
+        except ImportError:
+            if function not in self._functions:
+                raise
+            stand(self._function(function))  # which may bring the path on which the module is found
+            return self._codec.load(data)
 
     def _function(self, number: int) -> Any:
         function = self._functions[number]
