@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import process
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
     try:
         threads = ThreadLimit(options.blas_threads or share, options.blas_threads is not None)
         setup = WorkerSetup(pages, options.initializer, options.initargs, share, threads=threads)
+        if options.capture != "inherit":
+            setup.capture = options.capture, _levels()
         if method == "fork":
             setup.inherited = inherited
             return _with_nursery(ForkLauncher(run_process, setup))
@@ -61,6 +64,19 @@ def environment_for(options: Options) -> Callable[[int], dict[str, str]]:
         return lambda slot: environment(given(slot))
     fixed = environment(given)
     return lambda slot: fixed
+
+
+def _levels() -> dict[str, int]:
+    """Of the loggers that have one of their own; that of the root by an empty name."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return {}
+    named = {
+        name: logger.level
+        for name, logger in list(logging.root.manager.loggerDict.items())
+        if isinstance(logger, logging.Logger) and logger.level
+    }
+    return {"": logging.root.level, **named}
 
 
 def _with_nursery(launcher: ForkLauncher) -> Launcher:

@@ -28,6 +28,7 @@ from phalanx._engine.jobs import InheritedSource, Job, SequenceSource, Source
 from phalanx._engine.packing import AttachTrace, DirectPacker, Packer, PicklePacker
 from phalanx._engine.waiting import Waitable
 from phalanx._launch.mains import check_not_in_main
+from phalanx._observe.output import show
 from phalanx._platform.forked import close_in_children
 from phalanx._platform.memory import memory_floor
 from phalanx._platform.poller import Poller
@@ -88,7 +89,7 @@ class Session:
             memory_limit=options.hard_limit,
             memory_floor=memory_floor() if options.hard_limit else 0,
         )
-        self.engine = Engine(config, launcher, packer, poller, environment_for(options))
+        self.engine = Engine(config, launcher, packer, poller, environment_for(options), show)
         self.driver = Driver(self.engine, keeps_interpreter)
         self.callbacks = Callbacks(daemon=not keeps_interpreter)
         self.packer = packer

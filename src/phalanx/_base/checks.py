@@ -10,6 +10,7 @@ from operator import index
 from typing import Any, SupportsIndex
 
 BACKENDS = ("processes", "threads", "serial")
+CAPTURES = ("inherit", "forward", "discard")
 ON_ERROR = ("raise", "collect", "skip")
 
 _SIZE = re.compile(r"([0-9]*\.?[0-9]+) *([KMGT]?)(I?)B?", re.IGNORECASE)
@@ -94,6 +95,10 @@ def environment(value: Any) -> dict[str, str]:
         if not key or "=" in key or "\0" in key + each:
             raise ValueError(f"worker_env has a name or a value that no environment can hold: {key!r}")
     return dict(value)
+
+
+def _capture(value: Any) -> str:
+    return choice("capture", value, CAPTURES)
 
 
 def _worker_env(value: Any) -> Mapping[str, str] | Callable[[int], Mapping[str, str]]:
@@ -184,6 +189,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "seed": _seed,
     "worker_env": _worker_env,
     "blas_threads": positive("blas_threads"),
+    "capture": _capture,
 }
 
 

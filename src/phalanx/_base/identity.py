@@ -37,7 +37,7 @@ class WorkerIdentity:
 class WorkerSetup:
     """What all workers of an engine have in common: pages, a `SharedPages` (or `LocalPages`), and initializer."""
 
-    __slots__ = ("inherited", "initargs", "initializer", "pages", "share", "threads")
+    __slots__ = ("capture", "inherited", "initargs", "initializer", "pages", "share", "threads")
 
     def __init__(
         self,
@@ -47,14 +47,16 @@ class WorkerSetup:
         share: int | None = None,
         inherited: tuple[Callable[..., Any], Sequence[Any]] | None = None,
         threads: Any = None,
+        capture: tuple[str, dict[str, int]] = ("inherit", {}),
     ) -> None:
         """`initializer`: a function, or what becomes its pickle on the way to a started process.
         `share`: how many processors each may use for pools of its own; None for no less than the parent.
         `inherited`: function and items of the one call that the workers are forked for.
-        `threads`: a `ThreadLimit`."""
+        `threads`: a `ThreadLimit`. `capture`: the option, and the levels of the parent's loggers."""
         self.pages = pages
         self.initializer = initializer
         self.initargs = initargs
         self.share = share
         self.inherited = inherited
         self.threads = threads
+        self.capture = capture

@@ -53,6 +53,7 @@ class Options:
     seed: tuple[int, ...] | None = None
     worker_env: Mapping[str, str] | Callable[[int], Mapping[str, str]] | None = None
     blas_threads: int | None = None
+    capture: str = "inherit"
 
     @property
     def hard_limit(self) -> int | None:
@@ -82,6 +83,7 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "seed": frozenset({Scope.POOL, Scope.CALL}),
     "worker_env": frozenset({Scope.POOL}),
     "blas_threads": frozenset({Scope.POOL}),
+    "capture": frozenset({Scope.POOL}),
 }
 
 # What other libraries call the same thing, where the spelling alone would not lead to ours.
@@ -202,8 +204,8 @@ def _check_without_processes(options: Options) -> None:
                 f"{name} needs workers that can be killed, and backend={options.backend!r} has none: "
                 'leave one of the two out, or use backend="processes"'
             )
-    for name in ("worker_env", "blas_threads"):
-        if getattr(options, name) is not None:
+    for name in ("worker_env", "blas_threads", "capture"):
+        if getattr(options, name) not in (None, "inherit", "forward"):
             raise ValueError(
                 f"{name} is about processes, and backend={options.backend!r} has none but this one: "
                 'leave one of the two out, or use backend="processes"'

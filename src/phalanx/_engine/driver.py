@@ -10,6 +10,7 @@ whatever strikes, it is how the background thread learns, asleep in the kernel, 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -118,7 +119,7 @@ class Driver:
     def kick(self) -> None:
         """Have chores done and news delivered: by whoever drives, else here."""
         engine = self.engine
-        if not (engine.chores or engine.news or engine.finished or engine.unread):
+        if not (engine.chores or engine.news or engine.finished or engine.output or engine.unread):
             return
         if engine.is_mine():
             self.background.arm()  # not in the middle of a step
@@ -211,7 +212,7 @@ class Driver:
                 self._look_at_everything()
             if engine.chores:
                 self._do_chores()
-            if engine.news or engine.finished:
+            if engine.news or engine.finished or engine.output:
                 self.deliver()
             if thing.is_done:
                 return
@@ -262,6 +263,8 @@ class Driver:
         if engine.low_memory is not None and not self._has_warned:
             self._has_warned = True
             warn_of_memory(engine.low_memory, engine.config.memory_floor)
+        while engine.output:
+            _show(engine, *engine.output.popleft())
         while engine.news:
             job, segment = engine.news[0]
             if job.on_news is not None:
@@ -273,6 +276,15 @@ class Driver:
                 thing.on_finished()
             thing.wake_sleepers()
             engine.finished.popleft()
+
+
+def _show(engine: Engine, kind: int, content: Any) -> None:
+    """What a stream or a log handler of the user's raises is told, and keeps no outcome from its item."""
+    try:
+        engine.show(kind, content)
+    except Exception as error:
+        error.add_note("phalanx: while output of a task was shown (capture='forward')")
+        sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _seconds_left(deadline: float | None, until: float | None) -> float | None:

@@ -79,9 +79,12 @@ class Engine:
         packer: Packer,
         poller: Poller,
         environment_of: Callable[[int], dict[str, str]] = lambda slot: {},
+        show: Callable[[int, Any], object] = lambda kind, content: None,
     ) -> None:
-        """`environment_of(slot)`: what is set for the worker there; runs the user's code."""
+        """`environment_of(slot)`: what is set for the worker there; `show` shows what tasks print and log. Both run
+        the user's code."""
         self.config = config
+        self.show = show
         self.environment_of = environment_of
         self.launcher = launcher
         self.in_process = launcher.fileno() < 0
@@ -95,6 +98,8 @@ class Engine:
         self.chores: deque[Chore] = deque()
         self.finished: deque[Waitable] = deque()
         self.news: deque[tuple[Job, Segment]] = deque()
+        self.output: deque[tuple[int, Any]] = deque()
+        """What tasks have printed and logged, and nobody has shown yet."""
         self.hungry = True
         self.unread = False
         self.closing = False
@@ -221,7 +226,7 @@ class Engine:
 
     def is_outstanding(self) -> bool:
         """Whether anything is left to do that a driver would do."""
-        if self.chores or self.finished or self.news or self._mailbox or self._dirty:
+        if self.chores or self.finished or self.news or self.output or self._mailbox or self._dirty:
             return True
         if self.closing and self.workers:
             return True

@@ -95,6 +95,9 @@ class Intake:
                 engine.handle(WorkerReady(number))
             elif kind in _OF_BLOCKS:
                 self._on_blocks(worker, kind, message)
+            elif kind == frames.OUTPUT:
+                worker.hear(*message)
+                engine.output.append(message)
             elif kind == frames.WANT:
                 worker.wants = message
                 engine.chores.append(Define(worker))

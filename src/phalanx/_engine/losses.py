@@ -7,7 +7,7 @@ place, and counters go on. It is put into words when somebody asks.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from phalanx._engine.workers import Worker
@@ -39,14 +39,15 @@ class Deaths:
     def lost_item(self, worker: Worker, pages: Any, describe: Callable[[int], str | None]) -> MakeError:
         """The worker was running the item and is dead; `describe(index)` is the shortened text of its arguments."""
         status, words, oom_killed = self._traces(worker, pages)
-        return lost_item(worker.pid, worker.identity.slot, status, describe, words, oom_killed)
+        said = list(worker.said)
+        return lost_item(worker.pid, worker.identity.slot, status, describe, words, oom_killed, said)
 
     def lost_start(self, worker: Worker, pages: Any) -> Callable[[], BaseException]:
         """The worker is dead and never was ready."""
         status, words, oom_killed = self._traces(worker, pages)
         # Not of the worker: an error outlives the engine, and its page would keep the memory of all.
-        pid, slot = worker.pid, worker.identity.slot
-        return lambda: lost_start(pid, slot, status, words, oom_killed)
+        pid, slot, said = worker.pid, worker.identity.slot, list(worker.said)
+        return lambda: lost_start(pid, slot, status, words, oom_killed, said)
 
     def _traces(self, worker: Worker, pages: Any) -> tuple[int | None, str, bool]:
         status = None if worker.ended is None else worker.ended.status
@@ -65,8 +66,10 @@ def lost_item(
     describe: Callable[[int], str | None],
     words: str = "",
     oom_killed: bool = False,
+    said: Sequence[str] = (),
 ) -> MakeError:
-    """`words`: what the worker wrote of its stacks; `oom_killed`: the kernel's OOM killer ran when it died."""
+    """`words`: what the worker wrote of its stacks; `oom_killed`: the kernel's OOM killer ran when it died;
+    `said`: the last lines of its stderr."""
 
     def make(index: int) -> BaseException:
         from phalanx._base.errors import WorkerLost, describe_exit
@@ -88,13 +91,16 @@ def lost_item(
             exitcode=status if status is None or status >= 0 else None,
             signal=-status if status is not None and status < 0 else None,
             reason=reason,
+            stderr="\n".join(said) or None,
             stack=stack,
         )
 
     return make
 
 
-def lost_start(pid: int, slot: int, status: int | None, words: str, oom_killed: bool) -> BaseException:
+def lost_start(
+    pid: int, slot: int, status: int | None, words: str, oom_killed: bool, said: Sequence[str]
+) -> BaseException:
     """The cause of a failed start that is no exception: the process died."""
     from phalanx._base.errors import WorkerLost, describe_exit
     from phalanx._platform.stacks import fatal_dump, tell
@@ -109,6 +115,7 @@ def lost_start(pid: int, slot: int, status: int | None, words: str, oom_killed: 
         exitcode=status if status is None or status >= 0 else None,
         signal=-status if status is not None and status < 0 else None,
         reason=reason,
+        stderr="\n".join(said) or None,
         stack=stack,
     )
 

@@ -250,6 +250,8 @@ class PicklePacker(Packer):
             return frames.unpack_ids(body)
         if kind == frames.WANT:
             return bytes(body).decode()
+        if kind == frames.OUTPUT:
+            return decode(body)
         return frames.unpack_number(body)
 
     def outcome(self, tag: int, data: Any) -> Outcome:

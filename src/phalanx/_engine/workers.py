@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from phalanx._base.identity import WorkerIdentity
@@ -9,6 +10,10 @@ from phalanx._base.page import CLAIM, CURRENT, LIMIT, NO_LIMIT, START_NS, TIMED
 from phalanx._base.seams import WorkerEnded
 from phalanx._platform.asking import StackRequest
 from phalanx._policy import Batch, WorkerFacts, WorkerState
+from phalanx._wire.frames import STDERR
+
+# Enough for the end of a traceback.
+LAST_LINES = 20
 
 
 class Held:
@@ -50,6 +55,7 @@ class Worker:
         "pid",
         "ready",
         "requested",
+        "said",
         "sent_tasks",
         "shares",
         "stale",
@@ -87,10 +93,17 @@ class Worker:
         self.opened: dict[tuple[int, ...], Any] = {}
         self.shares: dict[int, Any] = {}
         """By number: weak references to the handles that it was told of."""
+        self.said: deque[str] = deque(maxlen=LAST_LINES)
+        """The last lines that it has printed on stderr, if that is captured."""
         self.wants: str | None = None
         """The name that its `__main__` lacks and that it waits for."""
         self.asked: StackRequest | None = None
         """Where it was, when it was asked because its item has run too long."""
+
+    def hear(self, kind: int, content: Any) -> None:
+        """It has printed this, or logged it."""
+        if kind == STDERR:
+            self.said.extend(content.splitlines())
 
     def hold(self, batch: Batch) -> Held:
         """The batch is on its way to the worker."""

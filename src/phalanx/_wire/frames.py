@@ -7,7 +7,7 @@ reads or writes anything.
 Parent to worker: `FUNCTION` (what a number stands for), `FORGET`, `BATCH` (items to run), `STOP`.
 Worker to parent: `READY`, `START_FAILED`, `RESULTS` (outcomes of consecutive items of one batch),
 `UNDECODABLE` (the items of a batch could not be read), `WANT` (a name that its `__main__` lacks, and waits for; the
-answer is a `DEFINITION`).
+answer is a `DEFINITION`), `OUTPUT` (what a task has printed or logged).
 Either way: `BLOCK` (a block of shared memory from now on has a number here; its descriptor travels with the
 first byte of this frame), `RETURNED` (who borrowed these blocks is through with them), `FORGET_BLOCK` (these
 numbers will not be used again).
@@ -22,7 +22,10 @@ from typing import Any
 
 FUNCTION, FORGET, BATCH, STOP, READY, START_FAILED, RESULTS, UNDECODABLE = range(1, 9)
 BLOCK, RETURNED, FORGET_BLOCK, SHARE, FORGET_SHARE = range(9, 14)
-WANT, DEFINITION = range(14, 16)
+WANT, DEFINITION, OUTPUT = range(14, 17)
+
+# What an `OUTPUT` is: lines of a stream, or a log record.
+STDOUT, STDERR, RECORD = range(3)
 
 # How an item is handed to its function.
 SINGLE, STAR, CALL = range(3)  # fn(item), fn(*item), fn(*item[0], **item[1])

@@ -22,6 +22,7 @@ from phalanx._worker.runner import Runner, Undecodable
 
 if TYPE_CHECKING:
     from phalanx._transport import MemoryEnd
+    from phalanx._worker.capturing import Captured
 
 _READ_SIZE = 65_536
 # As at the parent's end: one would do on Linux.
@@ -126,9 +127,17 @@ class Inlet:
 class Loop:
     """Ties one worker's inlet, runner, outlet and flusher together."""
 
-    def __init__(self, page: Any, outlet: Outlet, runner: Runner, watches: bool = True) -> None:
+    def __init__(
+        self,
+        page: Any,
+        outlet: Outlet,
+        runner: Runner,
+        watches: bool = True,
+        captured: Captured | None = None,
+    ) -> None:
         """`watches`: somebody else can use what is ready while an item runs."""
         self.outlet = outlet
+        self._captured = captured
         self.runner = runner
         self._watches = watches
         self._flusher = Flusher(self._look, runner.got_on_at)
@@ -143,6 +152,8 @@ class Loop:
             self.outlet.send(undecodable(message.batch))
         finally:
             self._flusher.batch = 0
+            if self._captured is not None:
+                self._captured.finish_lines()
 
     def close(self) -> None:
         """The worker has been told to stop."""
@@ -153,10 +164,17 @@ class Loop:
         self.outlet.flush(even_nothing=self.runner.give_back())
 
 
-def serve_socket(inlet: Inlet, page: Any, outlet: Outlet, codec: PickleCodec, inherited: Any = None) -> bool:
+def serve_socket(
+    inlet: Inlet,
+    page: Any,
+    outlet: Outlet,
+    codec: PickleCodec,
+    inherited: Any = None,
+    captured: Captured | None = None,
+) -> bool:
     """The loop of a worker process. True if it was told to stop, False if nobody is there any more."""
     outlet.lend = codec.lend
-    loop = Loop(page, outlet, Runner(page, outlet, codec, inherited))
+    loop = Loop(page, outlet, Runner(page, outlet, codec, inherited), captured=captured)
     here.facts().runner = loop.runner
     while True:
         frame = inlet.take()

@@ -16,6 +16,7 @@ from phalanx._platform.pages import SharedPages  # at once: so the fork server h
 from phalanx._wire import frames
 from phalanx._wire.by_value import remember_main
 from phalanx._worker import here
+from phalanx._worker.capturing import Captured
 from phalanx._worker.loop import Inlet, serve_at_hand, serve_memory, serve_socket
 from phalanx._worker.outcomes import PickleCodec
 from phalanx._worker.outlet import Outlet
@@ -36,12 +37,14 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     pages: SharedPages = setup.pages
     page = pages.page(identity.page)
     outlet = Outlet(sock.sendall, partial(socket.send_fds, sock))
+    captured = None
     inlet = Inlet(sock)
     codec = PickleCodec(outlet.announce, Wanting(outlet.send, inlet).load)
     try:
         if setup.threads is not None:
             setup.threads.apply()
         os.environ.update(identity.environment)
+        captured = None if setup.capture[0] == "inherit" else Captured(outlet.send, setup.capture)
         if setup.initializer is not None:
             pages.record_stacks(identity.page, identity.worker)
             remember_main()
@@ -58,12 +61,14 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
         if setup.initializer is None:
             # Not sooner: nothing of the user's can have run yet, and meanwhile the parent sends the first items.
             pages.record_stacks(identity.page, identity.worker)
-        return serve_socket(inlet, page, outlet, codec, setup.inherited)
+        return serve_socket(inlet, page, outlet, codec, setup.inherited, captured)
     except (BrokenPipeError, ConnectionResetError):
         # The parent has gone or has closed this worker's channel: nobody wants the outcome any more.
         return False
     finally:
         mine.end()
+        if captured is not None:
+            captured.finish_lines()
 
 
 def run_thread(setup: WorkerSetup, identity: WorkerIdentity, end: MemoryEnd) -> None:
