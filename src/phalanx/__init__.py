@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from phalanx._api.executor import Executor
     from phalanx._api.functions import map, stream
     from phalanx._api.future import Future
+    from phalanx._api.installing import install, uninstall
     from phalanx._api.managing import Manager
     from phalanx._api.pool import Pool
     from phalanx._api.process import Process
@@ -46,9 +47,11 @@ _OURS = {
     "Event": "phalanx._api.contexts",
     "Condition": "phalanx._api.contexts",
     "Barrier": "phalanx._api.contexts",
+    "install": "phalanx._api.installing",
     "map": "phalanx._api.functions",
     "share": "phalanx._memory.shared",
     "stream": "phalanx._api.functions",
+    "uninstall": "phalanx._api.installing",
     "worker": "phalanx._worker.here",
     "zeros": "phalanx._memory.arrays",
 }
@@ -96,9 +99,11 @@ __all__ = [
     "cpu_budget",
     "empty",
     "get_context",
+    "install",
     "map",
     "share",
     "stream",
+    "uninstall",
     "worker",
     "zeros",
 ]

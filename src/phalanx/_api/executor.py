@@ -176,6 +176,12 @@ class Executor(Inspectable, futures.Executor):
         if session is not None and wait:
             session.join()
 
+    def _end(self, mode: Mode) -> None:
+        """Take no more calls, and end as `mode` says; wait for that."""
+        session = self._shut.close(mode)
+        if session is not None:
+            session.join()
+
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None:
         """Wait for all calls; after an interrupt or exit, cancel what is queued and stop what runs."""
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing import process
 from typing import TYPE_CHECKING, Any
 
+from phalanx._api.installing import install, is_installed
 from phalanx._api.sizes import worker_share
 from phalanx._base.checks import environment
 from phalanx._base.identity import WorkerSetup
@@ -49,7 +50,7 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
         _allow_children()
         if options.initializer is not None:
             setup.initializer, setup.initargs = Enclosed(options.initializer, options.initargs), ()
-        return ContextLauncher(run_process, setup, method)
+        return ContextLauncher(run_process, setup, method, install if is_installed() else None)
     except BaseException:
         pages.close()
         raise

@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import process
 from typing import Any
@@ -55,8 +56,16 @@ class _Child:
 class ContextLauncher(ProcessLauncher[_Child]):
     """Workers are processes of `multiprocessing.get_context(method)`."""
 
-    def __init__(self, entry: Entry, setup: WorkerSetup, method: str) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        setup: WorkerSetup,
+        method: str,
+        arrival: Callable[[], object] | None = None,
+    ) -> None:
+        """`arrival`: called in each worker before anything of the user's runs there."""
         super().__init__(entry, setup)
+        self._arrival = arrival
         self._class = _CLASSES[method]
         self._served = method == "forkserver"
 
@@ -127,6 +136,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
         worker.name = identity.name
         worker._args = (self.setup, identity, worker_end)
         worker.main = mains.of_this_program()
+        worker.arrival = self._arrival
         # The fork server has that of its own first day.
         worker.environment = {**os.environ, **self.setup.threads.environment, **identity.environment}
         worker._lifeline = cord = Cord()

@@ -35,11 +35,13 @@ class _Worker:
     """How a new process comes to the main program; None for one that has it, being forked."""
     environment: dict[str, str] | None = None
     """What a new process has for its environment."""
+    arrival: Callable[[], object] | None = None
+    """What a new process does before it runs anything of the user's."""
     _target: Entry
     _args: tuple[Any, ...]
 
     def __reduce__(self) -> Any:
-        return _arrive, (self.main or {}, self.environment, type(self)), vars(self)
+        return _arrive, (self.main or {}, self.environment, self.arrival, type(self)), vars(self)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         ignore_interrupts()
@@ -61,11 +63,18 @@ class _Worker:
         self._was_stopped = self._target(*self._args) is True
 
 
-def _arrive(main: dict[str, str], environment: dict[str, str] | None, kind: type[_Worker]) -> _Worker:
+def _arrive(
+    main: dict[str, str],
+    environment: dict[str, str] | None,
+    arrival: Callable[[], object] | None,
+    kind: type[_Worker],
+) -> _Worker:
     """In a new process, before anything is rebuilt that may need the main program."""
     for name in os.environ.keys() - environment.keys() if environment else ():
         del os.environ[name]
     os.environ.update(environment or {})
+    if arrival is not None:
+        arrival()
     mains.run_again(main)
     return kind.__new__(kind)
 
