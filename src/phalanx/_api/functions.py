@@ -36,7 +36,9 @@ def map(
             `max_tasks_per_child`, `initializer`, `initargs`, `progress`, `name`; `timeout` (seconds for one
             item); `retries`, `retry_on` and `backoff` (seconds), `crash_retries`; `on_error` ("raise",
             "collect", "skip"); `max_memory` and `memory_limit` (bytes, or text like "2GB"); `seed` (an integer:
-            random numbers that depend on it and on the item's place alone).
+            random numbers that depend on it and on the item's place alone); `worker_env` (a dict, or a function of
+            the worker's slot that gives one), `blas_threads`; `capture` ("inherit", "forward", "discard": where
+            prints and log records of tasks go).
 
     Raises:
         TypeError, ValueError: For options that do not exist or make no sense.
