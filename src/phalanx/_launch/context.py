@@ -138,7 +138,8 @@ class ContextLauncher(ProcessLauncher[_Child]):
         worker.main = mains.of_this_program()
         worker.arrival = self._arrival
         # The fork server has that of its own first day.
-        worker.environment = {**os.environ, **self.setup.threads.environment, **identity.environment}
+        limits = {} if self.setup.threads is None else self.setup.threads.environment
+        worker.environment = {**os.environ, **limits, **identity.environment}
         worker._lifeline = cord = Cord()
         # Held back until the worker ignores interrupts, or Ctrl-C would end it with a traceback on its way.
         with mains.left_to_us(), blocked({signal.SIGINT}):
