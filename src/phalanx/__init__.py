@@ -130,18 +130,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_MODULES, *multiprocessing.__all__})
 
 
-def _become_what_was_started() -> None:
-    """In a frozen program, which has no interpreter to start: it starts itself, and has to notice that.
-
-    A program that calls `multiprocessing.freeze_support` notices before. Where it was started for the standard
-    library or for us, this does not return.
-    """
-    import multiprocessing.spawn
-
-    # This module is ready, though its import never ends there: a thread that imports it shall not wait for that.
-    __spec__._initializing = False  # type: ignore[attr-defined]
-    multiprocessing.spawn.freeze_support()
-
-
 if getattr(sys, "frozen", False):
-    _become_what_was_started()
+    from phalanx._platform.frozen import become_what_was_started
+
+    become_what_was_started(__spec__)

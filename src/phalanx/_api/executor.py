@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
 from phalanx._api import exiting
+from phalanx._api.forking import warn_of_threads
 from phalanx._api.future import Future
 from phalanx._api.looking import Inspectable
 from phalanx._api.maps import as_items
@@ -65,6 +66,7 @@ class Executor(Inspectable, futures.Executor):
         max_tasks_per_child: int | None = None,
         **options: Any,
     ) -> None:
+        warn_of_threads(options.get("start_method"))
         given = dict(
             options,
             max_workers=max_workers,

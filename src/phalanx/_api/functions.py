@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from phalanx._api import exiting
+from phalanx._api.forking import warn_of_threads
 from phalanx._api.launching import Inherited
 from phalanx._api.maps import LAZY, as_items, as_sequence, map_all
 from phalanx._api.session import Session
@@ -120,6 +121,7 @@ def stream(
 
 
 def _check(options: dict[str, Any], workers: int | None, caller: str) -> Options:
+    warn_of_threads(options.get("start_method"))
     return check_options(
         dict(options, workers=workers),
         caller=caller,

@@ -9,6 +9,7 @@ from multiprocessing import util
 from operator import index
 from typing import Any, Self, TypeVar
 
+from phalanx._api.forking import warn_of_threads
 from phalanx._api.looking import Inspectable
 from phalanx._api.maps import as_sequence, map_all
 from phalanx._api.processes import WorkerHandle, worker_handles
@@ -64,6 +65,7 @@ class Pool(Inspectable):
         **options: Any,
     ) -> None:
         self._state = "INIT"
+        warn_of_threads(options.get("start_method"))
         given = dict(options, processes=processes, initializer=initializer, initargs=initargs)
         if maxtasksperchild is not None:
             given["max_tasks_per_child"] = _check_tasks(maxtasksperchild)
