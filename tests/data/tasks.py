@@ -170,12 +170,8 @@ def mapped_blocks() -> int:
 
 
 def use_up_descriptors(spare: int) -> None:
-    """From now on this process can open only so many more.
-
-    Not even modules: what workers load when something large comes has to be there.
-    """
-    import phalanx._worker.lending  # noqa: F401
-
+    """From now on this process can open only so many more, of modules too, but for those of these tasks."""
+    np.random.default_rng()
     highest = max(int(name) for name in os.listdir("/proc/self/fd"))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     # What is free below the highest counts as well.

@@ -174,9 +174,14 @@ def test_without_memory_for_blocks_everything_crosses_inline(monkeypatch: pytest
         assert open_blocks() == 0
 
 
-@pytest.mark.parametrize("spare", [0, 1, 2, 3, 4])
-def test_a_worker_without_descriptors_gives_right_values_or_an_error_that_says_so(spare: int) -> None:
-    with Executor(1, initializer=use_up_descriptors, initargs=(spare,), start_method="fork") as executor:
+@pytest.mark.parametrize(
+    ("spare", "method"), [*((spare, "fork") for spare in range(5)), (0, "spawn"), (1, "spawn")]
+)
+def test_a_worker_without_descriptors_gives_right_values_or_an_error_that_says_so(
+    spare: int, method: str
+) -> None:
+    """Started as a new interpreter, it has not even loaded the code that deals with large data."""
+    with Executor(1, initializer=use_up_descriptors, initargs=(spare,), start_method=method) as executor:
         failed = 0
         for number in range(12):
             future = executor.submit(checked, sealed(number, LARGE + number * 100_000))

@@ -85,6 +85,8 @@ def test_threads_divide_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpu_budget().number == 8
 
 
+# They do it while the main thread waits for them.
+@pytest.mark.filterwarnings("ignore:workers are forked while other threads:RuntimeWarning")
 def test_processes_in_threads_divide_what_the_thread_has(
     start_method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from time import monotonic
 from typing import Any
 
 from phalanx._base.options import Options
+from phalanx._platform import shares
+from phalanx._worker import here
 from phalanx._worker.surroundings import Named, Record
 
 # To ask for all of the locale takes as long as for all the rest, 1.1 us. So that of numbers is asked for each time,
@@ -28,6 +30,8 @@ _USUAL_FILTERS: list[Any] = [
     ("ignore", None, ImportWarning, None, 0),
     ("ignore", None, ResourceWarning, None, 0),
 ]
+# What says which worker a thread is: that of the caller is not that of its tasks.
+_OF_WORKERS = frozenset((here.VARIABLE, shares.VARIABLE))
 _environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
 
 
@@ -117,9 +121,10 @@ class ContextOnly:
         context = copy_context()
         if context != self._last:
             self._last = context
-            self._record = Record(0) if len(context) else None
+            values = {variable: value for variable, value in context.items() if variable not in _OF_WORKERS}
+            self._record = Record(0) if values else None
             if self._record is not None:
-                self._record.context = dict(context.items())
+                self._record.context = values
         return self._record
 
 
@@ -176,7 +181,7 @@ def _find(variable: ContextVar[Any]) -> Named | None:
     if variable not in _names:
         _names[variable] = None
         for module, content in list(sys.modules.items()):
-            if module == "__mp_main__" or module.partition(".")[0] == "phalanx":
+            if module == "__mp_main__" or variable in _OF_WORKERS:
                 continue
             for name, each in list(getattr(content, "__dict__", {}).items()):
                 if each is variable:

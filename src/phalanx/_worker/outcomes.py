@@ -6,9 +6,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pickle import dumps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from phalanx._base.shortening import shorten, shorten_call
+from phalanx._platform.forked import Descriptor, close_in_children
 from phalanx._wire import frames
 from phalanx._wire.failures import encode_error
 from phalanx._wire.frames import ERROR, RETRYABLE, VALUE, BatchMessage, Piece
@@ -17,6 +18,8 @@ from phalanx._worker.retrying import WorthARetry
 
 if TYPE_CHECKING:
     from phalanx._worker.lending import Lending
+
+T = TypeVar("T")
 
 MISSING = object()
 _BYTES = frozenset((bytes, memoryview))
@@ -53,6 +56,10 @@ class Codec(ABC):
     def error(self, error: BaseException, trace: str, note: str) -> Any:
         """The data of a failure; never raises."""
 
+    def load_code(self, load: Callable[[], T]) -> T:
+        """What `load` imports, which is not needed before now."""
+        return load()
+
     def failure(self, error: BaseException, index: int, item: Any = MISSING) -> Packed:
         """An item's failure, which the options may let try again."""
         if isinstance(error, WorthARetry):
@@ -64,8 +71,7 @@ class Codec(ABC):
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
             trace = trace.tb_next
-        from traceback import format_exception  # only failures need it, and it takes 2 ms
-
+        format_exception = self.load_code(_format_exception)
         text = "".join(format_exception(type(error), error, trace or error.__traceback__))
         return self.error(error.with_traceback(None), text, _note(index, item))
 
@@ -82,6 +88,9 @@ class PickleCodec(Codec):
         for what could not be loaded for want of a name (see `wanting`)."""
         self._announce = announce
         self._find = find
+        # Held for the day on which the user has taken all others, and code has to be loaded.
+        self._spare = Descriptor(os.open(os.devnull, os.O_RDONLY))
+        close_in_children(self._spare)
         self._lending: Lending | None = None
         self.knows_blocks = False
         """Whether anything was ever lent or borrowed."""
@@ -137,11 +146,22 @@ class PickleCodec(Codec):
     def lending(self) -> Lending | None:
         """What is lent and borrowed, from the first time on that somebody asks."""
         if self._lending is None and self._announce is not None:
-            from phalanx._worker.lending import Lending  # not before something other than plain values comes
-
+            Lending = self.load_code(_lending)  # not before something other than plain values comes
             self._lending = Lending(self._announce)
             self.knows_blocks = True
         return self._lending
+
+    def load_code(self, load: Callable[[], T]) -> T:
+        try:
+            return load()
+        except OSError:
+            self._spare.close()
+            try:
+                return load()
+            finally:
+                # At once, or what is sent next would take its place.
+                self._spare = Descriptor(os.open(os.devnull, os.O_RDONLY))
+                close_in_children(self._spare)
 
     def error(self, error: BaseException, trace: str, note: str) -> Any:
         return encode_error(error, trace, note)
@@ -162,6 +182,18 @@ class DirectCodec(Codec):
     def trace(self, error: BaseException, index: int, item: Any) -> Any:
         """The exception keeps its own traceback: it never left the process."""
         return self.error(error, "", _note(index, item))
+
+
+def _format_exception() -> Callable[..., list[str]]:
+    from traceback import format_exception  # only failures need it, and it takes 2 ms
+
+    return format_exception
+
+
+def _lending() -> type[Lending]:
+    from phalanx._worker.lending import Lending
+
+    return Lending
 
 
 def _note(index: int, item: Any) -> str:
