@@ -6,12 +6,17 @@ import multiprocessing
 
 import pytest
 
+from phalanx._launch.context import preload
+
 # Found by pytest under these names.
 from tests.leaks import name_our_semaphores, nothing_left_behind, pytest_runtest_makereport
 
 __all__ = ["nothing_left_behind", "pytest_runtest_makereport"]
 
 name_our_semaphores()
+
+# One fork server serves all tests, and the first of them that uses one starts it, be it the standard library's own.
+preload("phalanx._api.process", "phalanx._launch.process", "phalanx._worker.main")
 
 
 # On the other interpreters the two slow ones are left to the standard library's own tests (`tests/conformance`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -154,3 +155,18 @@ def test_workers_of_a_pool_may_have_processes(start_method: str) -> None:
     with phalanx.Pool(1, start_method=start_method) as pool:
         assert pool.apply(nested) == 3
         assert pool.apply(nested) == 3
+
+
+def add_one(number: Any) -> None:
+    number.value += 1
+
+
+def test_what_is_shared_is_shared_though_its_kind_was_new(start_method: str) -> None:
+    """A kind of `Value` is known to pickle from the first of it on, and others may have been sent before."""
+    context = phalanx.get_context(start_method)
+    for kind in (ctypes.c_short, ctypes.c_longlong):
+        number = context.Value(kind, 0, lock=False)
+        process = context.Process(target=add_one, args=(number,))
+        process.start()
+        process.result(50)
+        assert number.value == 1

@@ -111,6 +111,7 @@ def test_one_thread_waits_for_what_another_submits(workers: dict[str, Any]) -> N
         in_threads(4, work)
 
 
+@pytest.mark.filterwarnings("ignore:workers are forked while other threads:RuntimeWarning")
 def test_many_executors_at_once(parallel_workers: dict[str, Any]) -> None:
     def work(number: int) -> None:
         for _ in range(3):

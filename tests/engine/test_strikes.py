@@ -106,7 +106,7 @@ def test_submit_and_result(kind: str, plain: bool, ledger: Ledger) -> None:
     check_counts(ledger, complete, where)
 
 
-@pytest.mark.parametrize(("kind", "step"), [("fork", 9), ("threads", 17), ("serial", 13)])
+@pytest.mark.parametrize(("kind", "step"), [("fork", 13), ("threads", 29), ("serial", 23)])
 def test_map(kind: str, step: int, ledger: Ledger) -> None:
     complete: list[int] = []
     where: list[str] = [""] * 10_000
@@ -130,7 +130,7 @@ def test_map(kind: str, step: int, ledger: Ledger) -> None:
     check_counts(ledger, complete, where)
 
 
-@pytest.mark.parametrize(("kind", "step"), [("fork", 5), ("threads", 29), ("serial", 19)])
+@pytest.mark.parametrize(("kind", "step"), [("fork", 11), ("threads", 47), ("serial", 29)])
 def test_asynchronous_map(kind: str, step: int, ledger: Ledger) -> None:
     """Whoever has a result object gets the result in the end, however often asking was interrupted."""
     complete: list[int] = []
@@ -161,7 +161,7 @@ def test_asynchronous_map(kind: str, step: int, ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize(("kind", "step"), [("fork", 17), ("threads", 31)])
+@pytest.mark.parametrize(("kind", "step"), [("fork", 37), ("threads", 61)])
 def test_imap(kind: str, step: int, ordered: bool, ledger: Ledger) -> None:
     """An iterator that was struck in `next` goes on with what was due, without a gap and without a repetition."""
     complete: list[int] = []
@@ -194,7 +194,7 @@ def test_imap(kind: str, step: int, ordered: bool, ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "step"), [("fork", 13), ("threads", 23), ("forkserver", 150), ("spawn", 150)]
+    ("kind", "step"), [("fork", 29), ("threads", 31), ("forkserver", 190), ("spawn", 190)]
 )
 def test_close_and_join(kind: str, step: int, ledger: Ledger) -> None:
     """Closing that was struck is done by closing again; the leak check sees that nothing is left."""

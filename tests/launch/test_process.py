@@ -21,8 +21,7 @@ import pytest
 
 from phalanx._base.identity import WorkerIdentity, WorkerSetup
 from phalanx._base.seams import WorkerStarted
-from phalanx._launch import ContextLauncher
-from phalanx.testing.launchers import obey
+from phalanx._launch.context import preload
 from tests.launch.crew import crew
 
 POOL_NAMES = {"fork": "ForkPoolWorker", "spawn": "SpawnPoolWorker", "forkserver": "ForkServerPoolWorker"}
@@ -196,12 +195,10 @@ def test_the_fork_server_loads_what_workers_need_before_it_forks_them(
 ) -> None:
     server = forkserver.ForkServer()
     monkeypatch.setattr(forkserver, "_forkserver", server)
-    launcher = ContextLauncher(obey, WorkerSetup(None), "forkserver")
-    launcher._preload(server)
-    launcher._preload(server)
-    assert sorted(server._preload_modules) == ["__main__", "phalanx._launch.process", obey.__module__]
+    preload("one", "other")
+    preload("one")
+    assert sorted(server._preload_modules) == ["__main__", "one", "other"]
     server._forkserver_pid = 1  # it is up: too late
     server._preload_modules = ["__main__"]
-    launcher._preload(server)
+    preload("one")
     assert server._preload_modules == ["__main__"]
-    launcher.close()

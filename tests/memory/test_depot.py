@@ -278,4 +278,4 @@ class Lending(RuleBasedStateMachine):
 
 TestLending = Lending.TestCase
 TestLending.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
-TestLending.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLending.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

@@ -384,7 +384,7 @@ def test_data_may_come_as_a_view(crossing: Crossing) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 400_000), st.sampled_from("ab"), st.booleans()), max_size=4),
     st.integers(0, 9),

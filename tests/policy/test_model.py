@@ -239,7 +239,7 @@ def check(scheduler: type[Scheduler], examples: int, without: Sequence[str] = ()
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_random_histories_agree_with_the_reference_model() -> None:
-    check(Scheduler, 1500)
+    check(Scheduler, 800)
 
 
 # A model that nothing fails proves nothing. Each of these is a scheduler with one wrong thought, consistent in

@@ -145,7 +145,7 @@ def test_every_call_has_its_one_right_end_whatever_else_happens() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Users,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=15,
             deadline=None,
             database=None,

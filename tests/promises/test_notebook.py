@@ -82,7 +82,10 @@ def test_cells_that_define_and_define_anew(start_method: str, tmp_path: Path) ->
         "([11], 11)",
     ]
     assert [each["stdout"] for each in shown if each["stdout"]] == ["in the cell\n"]
-    assert not any(each["stderr"] for each in shown)
+    # Under fork there is one: the kernel has threads.
+    warned = [each["stderr"] for each in shown if each["stderr"]]
+    assert all("workers are forked while" in text for text in warned)
+    assert not warned or start_method == "fork"
 
 
 @pytest.mark.slow

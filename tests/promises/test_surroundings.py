@@ -95,6 +95,33 @@ def test_what_was_changed_and_changed_back(
         assert both.ask() == before
 
 
+def test_a_worker_that_comes_later_begins_as_the_first(
+    start_method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it finds is what was when its pool began, or it would keep what its callers have long put back."""
+    before = surrounded.facts()
+    with phalanx.Pool(1, context=phalanx.get_context(start_method), maxtasksperchild=1) as pool:
+        pool.apply(abs, (1,))
+        with monkeypatch.context() as patch:
+            patch.setenv("COMES", "1")
+            patch.chdir(tmp_path)
+            assert pool.apply(surrounded.facts)["comes"] == "1"  # and the next worker is started meanwhile
+            assert pool.apply(surrounded.facts)["directory"] == str(tmp_path)
+        assert [pool.apply(surrounded.facts) for _ in range(2)] == [before] * 2
+
+
+def test_a_worker_can_come_though_the_directory_is_gone(
+    start_method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "soon").mkdir()
+    monkeypatch.chdir(tmp_path / "soon")
+    with phalanx.Pool(1, context=phalanx.get_context(start_method), maxtasksperchild=1) as pool:
+        pool.apply(abs, (1,))
+        os.chdir(tmp_path)
+        (tmp_path / "soon").rmdir()
+        assert [pool.apply(surrounded.facts)["directory"] for _ in range(3)] == [str(tmp_path)] * 3
+
+
 def test_what_a_worker_has_changed_itself_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with phalanx.Executor(1, initializer=os.chdir, initargs=(tmp_path,)) as executor:
         assert executor.submit(os.getcwd).result() == str(tmp_path)

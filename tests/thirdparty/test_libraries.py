@@ -85,11 +85,11 @@ def result():
         found += Parallel()(delayed(square)(x) for x in range(10))
     with Parallel(n_jobs=2, return_as="generator") as parallel:
         found += parallel(delayed(add)(x, y=1) for x in range(10))
-        try:
-            list(parallel(delayed(divmod)(1, x) for x in range(-20, 20)))
-        except ZeroDivisionError as error:
-            found.append(str(error))
-        found += parallel(delayed(add)(x, y=1) for x in range(10))
+        found += parallel(delayed(add)(x, y=2) for x in range(10))
+    try:
+        Parallel(n_jobs=2)(delayed(divmod)(1, x) for x in range(-20, 20))
+    except ZeroDivisionError as error:
+        found.append(str(error))
     return found
 """,
     "flake8": """

@@ -50,6 +50,10 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
         _allow_children()
         if options.initializer is not None:
             setup.initializer, setup.initargs = Enclosed(options.initializer, options.initargs), ()
+        if method == "forkserver":
+            from phalanx._launch.context import preload
+
+            preload("phalanx._api.process")  # processes of the user's own may come from it as well
         return ContextLauncher(run_process, setup, method, install if is_installed() else None)
     except BaseException:
         pages.close()

@@ -7,9 +7,10 @@ says that it was.
 
 from __future__ import annotations
 
+import copyreg
 import os
 from collections.abc import Callable
-from multiprocessing import context, process, reduction
+from multiprocessing import context, get_start_method, process, reduction
 from struct import Struct
 from typing import Any
 
@@ -83,12 +84,19 @@ class _Asked(process.BaseProcess):
         before, slip = self._slip, Slip(anonymous_file("phalanx-result"))
         try:
             self._slip = slip
+            self._preload()
             with mains.left_to_us():
                 super().start()
         except BaseException:
             self._slip = before  # perhaps it was started already
             slip.close()
             raise
+
+    def _preload(self) -> None:
+        if (getattr(self, "_start_method", None) or get_start_method()) == "forkserver":
+            from phalanx._launch.context import preload
+
+            preload(__name__)
 
     def run(self) -> Any:
         """What the process does: calls the target. Its value is the process's result; may be overridden."""
@@ -166,8 +174,9 @@ class _Asked(process.BaseProcess):
         )
 
     def __reduce__(self) -> Any:
-        if self._is_packed:  # it is among its own arguments
-            return super().__reduce__()
+        # Among its own arguments, or pickled by somebody who starts no process: as any object.
+        if self._is_packed or context.get_spawning_popen() is None:
+            return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
         main = mains.of_this_program()
         self._is_packed = True
         try:

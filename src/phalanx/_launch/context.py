@@ -66,6 +66,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
         """`arrival`: called in each worker before anything of the user's runs there."""
         super().__init__(entry, setup)
         self._arrival = arrival
+        self._beginnings = mains.Beginnings()
         self._class = _CLASSES[method]
         self._served = method == "forkserver"
 
@@ -128,7 +129,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
         # These start processes of their own, which must not inherit that we hold interrupts back.
         resource_tracker.ensure_running()
         if self._served:
-            self._preload(forkserver._forkserver)
+            preload(self._class.__module__, self.entry.__module__)
             forkserver.ensure_running()
         worker: Any = self._class(target=self.entry, daemon=True)
         identity = count_worker(identity, self._class.__name__, worker._identity[-1])
@@ -139,10 +140,10 @@ class ContextLauncher(ProcessLauncher[_Child]):
         worker.arrival = self._arrival
         # The fork server has that of its own first day.
         limits = {} if self.setup.threads is None else self.setup.threads.environment
-        worker.environment = {**os.environ, **limits, **identity.environment}
+        worker.environment = {**self._beginnings.environment, **limits, **identity.environment}
         worker._lifeline = cord = Cord()
         # Held back until the worker ignores interrupts, or Ctrl-C would end it with a traceback on its way.
-        with mains.left_to_us(), blocked({signal.SIGINT}):
+        with mains.left_to_us(self._beginnings.places()), blocked({signal.SIGINT}):
             worker.start()
         is_tied_by_number = cord.tie_to(worker.pid)
         pidfd = processes.open_pidfd(worker.pid)
@@ -154,15 +155,6 @@ class ContextLauncher(ProcessLauncher[_Child]):
                 os.close(pidfd)
                 pidfd = None
         return _Child(worker, worker.pid, worker.sentinel, pidfd, cord)
-
-    def _preload(self, server: Any) -> None:
-        """Have the fork server, if it is not up yet, load what each of our workers would load by itself."""
-        ours = (self._class.__module__, self.entry.__module__)
-        if server._forkserver_pid is None:
-            server._preload_modules = [
-                *server._preload_modules,
-                *set(ours).difference(server._preload_modules),
-            ]
 
     def _status_came(self, child: _Child) -> bool:
         popen = child.process._popen
@@ -198,3 +190,13 @@ class ContextLauncher(ProcessLauncher[_Child]):
         child.cord.close()
         self._children.pop(worker, None)
         self._signals.pop(worker, None)
+
+
+def preload(*modules: str) -> None:
+    """Have the fork server, if it is not up yet, load what each process of ours would load by itself."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is None:
+        missing = set(modules).difference(server._preload_modules)
+        server._preload_modules = [*server._preload_modules, *missing]

@@ -11,14 +11,15 @@ is empty, and all of it is asked for.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from io import open_code
 from multiprocessing import process, spawn
-from pathlib import Path
-from pkgutil import read_code
+from pkgutil import get_importer, read_code
 from threading import get_ident
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -31,7 +32,8 @@ class MainReached(BaseException):
 
 
 _running = [False]
-_without: set[int] = set()
+_ours: dict[int, dict[str, Any]] = {}
+"""By thread: what the processes that it starts are told in place of what the standard library would say."""
 _prepare = spawn.get_preparation_data
 
 
@@ -74,30 +76,55 @@ def of_this_program() -> dict[str, str]:
     """What a new process needs to run the main program again; empty if it cannot be run again."""
     found: dict[str, Any] = _prepare("")
     main: dict[str, str] = {key: found[key] for key in _KEYS if key in found}
-    name, path = main.get(_KEYS[0], ""), main.get(_KEYS[1])
+    name, path = main.get(_KEYS[0], ""), main.get(_KEYS[1], "")
     # As in the standard library: what starts a whole package, and IPython, has nothing that others could use.
     if name.rpartition(".")[2] == "__main__":
         return {}
-    return {} if path is not None and (not Path(path).exists() or Path(path).stem == "ipython") else main
+    is_lost = path and not _is_there(path)
+    return {} if is_lost or os.path.basename(path) in ("ipython", "ipython.py") else main  # noqa: PTH119
+
+
+def _is_there(path: str) -> bool:
+    # Not by pathlib, which every worker would load that is a new interpreter. What we are not allowed to look at, it
+    # would not be either.
+    return os.path.exists(path)  # noqa: PTH110
+
+
+class Beginnings:
+    """Directory, path and environment at this moment: all workers of a session begin with those of its beginning."""
+
+    def __init__(self) -> None:
+        now: dict[str, Any] = _prepare("")
+        self._places = {key: now[key] for key in ("dir", "sys_path")}
+        self.environment = dict(os.environ)
+
+    def places(self) -> dict[str, Any]:
+        """Directory and path, as the standard library tells of them. Not of a directory that is gone."""
+        return self._places if _is_there(self._places["dir"]) else {}
 
 
 @contextmanager
-def left_to_us() -> Iterator[None]:
-    """Processes that this thread starts meanwhile are not told of the main program: `of_this_program` is sent."""
-    if spawn.get_preparation_data is not _prepare_without:
-        spawn.get_preparation_data = _prepare_without
-    _without.add(get_ident())
+def left_to_us(places: dict[str, Any] | None = None) -> Iterator[None]:
+    """Processes that this thread starts meanwhile are not told of the main program: `of_this_program` is sent.
+
+    `places`: what they are told of directory and path, if it is not what is now.
+    """
+    if spawn.get_preparation_data is not _prepare_ours:
+        spawn.get_preparation_data = _prepare_ours
+    _ours[get_ident()] = places or {}
     try:
         yield
     finally:
-        _without.discard(get_ident())
+        _ours.pop(get_ident(), None)
 
 
-def _prepare_without(name: str) -> dict[str, Any]:
+def _prepare_ours(name: str) -> dict[str, Any]:
     data: dict[str, Any] = _prepare(name)
-    if get_ident() in _without:
+    places = _ours.get(get_ident())
+    if places is not None:
         for key in _KEYS:
             data.pop(key, None)
+        data.update(places)
     return data
 
 
@@ -128,15 +155,17 @@ def run_again(main: dict[str, str]) -> None:
 
 def _code_of_file(path: str, module: ModuleType) -> CodeType:
     module.__file__ = path
-    if Path(path).is_file():
-        with Path(path).open("rb") as file:
-            compiled: CodeType | None = read_code(
-                file
-            )  # as `runpy` does, for files that are compiled already
-        return compiled or compile(Path(path).read_bytes(), path, "exec")
-    # A directory or an archive with a `__main__.py` in it, which is the first place to import from.
-    sys.path.insert(0, path)
-    return _code_of_module("__main__", module, PathFinder.find_spec("__main__", [path]))
+    importer: Any = get_importer(path)
+    if importer is not None:
+        # A directory or an archive with a `__main__.py` in it, which is the first place to import from.
+        sys.path.insert(0, path)
+        return _code_of_module("__main__", module, importer.find_spec("__main__"))
+    with open_code(path) as file:
+        compiled: CodeType | None = read_code(file)  # as `runpy` does, for files that are compiled already
+    if compiled is not None:
+        return compiled
+    with open_code(path) as file:
+        return compile(file.read(), path, "exec")
 
 
 def _code_of_module(name: str, module: ModuleType, spec: ModuleSpec | None = None) -> CodeType:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 from collections import ChainMap
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
+from multiprocessing import context
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, ClassVar
 
@@ -21,15 +22,18 @@ def enclose(
 ) -> bytes:
     """The pickle of this. `root` and `is_outdated` as for `encode`. Raises what `encode` raises."""
     if is_outdated is is_current:
+        popen: Any = context.get_spawning_popen()
+        before = len(popen._fds)
         try:
             return bytes(ForkingPickler.dumps(content, PROTOCOL))
         except Exception:  # cloudpickle's word counts; that plain pickle had refused is no news to anybody
-            pass
+            del popen._fds[before:]  # of what it had come to: they are asked for once more
     return encode_with(partial(_pickler(), is_outdated=is_outdated), content, side="argument", root=root)
 
 
-@cache
 def _pickler() -> Any:
+    # Made anew each time: what is registered with the standard library's pickler is copied into each of them, and a
+    # kind of `Value` is registered when the first of it is made.
     class ForProcesses(by_value_pickler()):  # type: ignore[misc]
         dispatch_table: ClassVar[Any] = ChainMap(
             ForkingPickler(io.BytesIO()).dispatch_table, by_value_pickler().dispatch_table

@@ -8,6 +8,7 @@ import socket
 from array import array
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from phalanx._platform.forked import close_in_children
@@ -22,7 +23,6 @@ from phalanx._worker.runner import Runner, Undecodable
 
 if TYPE_CHECKING:
     from phalanx._transport import MemoryEnd
-    from phalanx._worker.capturing import Captured
 
 _READ_SIZE = 65_536
 # As at the parent's end: one would do on Linux.
@@ -133,11 +133,9 @@ class Loop:
         outlet: Outlet,
         runner: Runner,
         watches: bool = True,
-        captured: Captured | None = None,
     ) -> None:
         """`watches`: somebody else can use what is ready while an item runs."""
         self.outlet = outlet
-        self._captured = captured
         self.runner = runner
         self._watches = watches
         self._flusher = Flusher(self._look, runner.got_on_at)
@@ -152,8 +150,6 @@ class Loop:
             self.outlet.send(undecodable(message.batch))
         finally:
             self._flusher.batch = 0
-            if self._captured is not None:
-                self._captured.finish_lines()
 
     def close(self) -> None:
         """The worker has been told to stop."""
@@ -161,20 +157,14 @@ class Loop:
 
     def _look(self) -> None:
         # In this order: that something was sent is how the parent learns that there may be something to take.
-        self.outlet.flush(even_nothing=self.runner.give_back())
+        with suppress(BrokenPipeError, ConnectionResetError):  # which the main thread finds out by itself
+            self.outlet.flush(even_nothing=self.runner.give_back())
 
 
-def serve_socket(
-    inlet: Inlet,
-    page: Any,
-    outlet: Outlet,
-    codec: PickleCodec,
-    inherited: Any = None,
-    captured: Captured | None = None,
-) -> bool:
+def serve_socket(inlet: Inlet, page: Any, outlet: Outlet, codec: PickleCodec, inherited: Any = None) -> bool:
     """The loop of a worker process. True if it was told to stop, False if nobody is there any more."""
     outlet.lend = codec.lend
-    loop = Loop(page, outlet, Runner(page, outlet, codec, inherited), captured=captured)
+    loop = Loop(page, outlet, Runner(page, outlet, codec, inherited))
     here.facts().runner = loop.runner
     while True:
         frame = inlet.take()

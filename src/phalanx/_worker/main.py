@@ -40,6 +40,7 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     captured = None
     inlet = Inlet(sock)
     codec = PickleCodec(outlet.announce, Wanting(outlet.send, inlet).load)
+    codec.keep_a_descriptor()
     try:
         if setup.threads is not None:
             setup.threads.apply()
@@ -61,7 +62,9 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
         if setup.initializer is None:
             # Not sooner: nothing of the user's can have run yet, and meanwhile the parent sends the first items.
             pages.record_stacks(identity.page, identity.worker)
-        return serve_socket(inlet, page, outlet, codec, setup.inherited, captured)
+        if captured is not None:
+            outlet.before_end = captured.finish_lines
+        return serve_socket(inlet, page, outlet, codec, setup.inherited)
     except (BrokenPipeError, ConnectionResetError):
         # The parent has gone or has closed this worker's channel: nobody wants the outcome any more.
         return False

@@ -88,9 +88,7 @@ class PickleCodec(Codec):
         for what could not be loaded for want of a name (see `wanting`)."""
         self._announce = announce
         self._find = find
-        # Held for the day on which the user has taken all others, and code has to be loaded.
-        self._spare = Descriptor(os.open(os.devnull, os.O_RDONLY))
-        close_in_children(self._spare)
+        self._spare: Descriptor | None = None
         self._lending: Lending | None = None
         self.knows_blocks = False
         """Whether anything was ever lent or borrowed."""
@@ -151,17 +149,22 @@ class PickleCodec(Codec):
             self.knows_blocks = True
         return self._lending
 
+    def keep_a_descriptor(self) -> None:
+        """For the day on which the user has taken all others, and code has to be loaded."""
+        self._spare = Descriptor(os.open(os.devnull, os.O_RDONLY))
+        close_in_children(self._spare)
+
     def load_code(self, load: Callable[[], T]) -> T:
         try:
             return load()
         except OSError:
+            if self._spare is None:
+                raise
             self._spare.close()
             try:
                 return load()
             finally:
-                # At once, or what is sent next would take its place.
-                self._spare = Descriptor(os.open(os.devnull, os.O_RDONLY))
-                close_in_children(self._spare)
+                self.keep_a_descriptor()  # at once, or what is sent next would take its place
 
     def error(self, error: BaseException, trace: str, note: str) -> Any:
         return encode_error(error, trace, note)

@@ -62,12 +62,15 @@ class Outlet:
         self._send = send
         self._send_descriptors = send_descriptors
         self._lock = threading.Lock()
+        self._is_cut = False
         self._outcomes: list[Any] = []
         self._batch = 0
         self._sent = 0
         self._began = self._flushed = 0
         self.is_plain = True
         """Nothing of this batch is known not to be plain; whoever knows better says so."""
+        self.before_end: Callable[[], object] | None = None
+        """Called before the last outcomes of a batch go."""
         self.lend: Lend | None = None
         """Puts a large pickle into a block: what to send instead, or None."""
 
@@ -86,6 +89,8 @@ class Outlet:
 
     def end(self) -> None:
         """Everything of this batch that will ever run has run: send what is left."""
+        if self.before_end is not None:
+            self.before_end()
         with self._lock:
             self._flush(self._outcomes, ended=True)
             # Emptied, because frames below ours still know it while the parent reads on.
@@ -117,7 +122,7 @@ class Outlet:
     def send(self, frame: Any) -> None:
         """Send one whole frame."""
         with self._lock:
-            self._send(frame)
+            self._put(frame)
 
     def announce(self, frame: bytes, descriptor: int) -> bool:
         """Send one `BLOCK` frame with its descriptor: to be called before the outcomes that need it are appended.
@@ -129,22 +134,36 @@ class Outlet:
 
     def _announce(self, frame: bytes, descriptor: int) -> bool:
         assert self._send_descriptors is not None, "this outlet has no socket"
+        self._begin_to_send()
         try:
             sent = self._send_descriptors((frame,), (descriptor,))
         except OSError:
             # Too many are on their way (ETOOMANYREFS). If it was something worse, this raises as well.
             self._send(without_descriptor(frame))
-            return False
-        if sent < len(frame):
+            sent = -1
+        if 0 <= sent < len(frame):
             self._send(frame[sent:])
-        return True
+        self._is_cut = False
+        return sent >= 0
+
+    def _put(self, data: Any) -> None:
+        self._begin_to_send()
+        self._send(data)
+        self._is_cut = False
+
+    def _begin_to_send(self) -> None:
+        """Nothing can follow a message that was cut off by an exception: it would be taken for the rest of it."""
+        if self._is_cut:
+            raise ConnectionResetError("an exception has cut off what this worker was sending")
+        self._is_cut = True
 
     def _flush(self, outcomes: list[Any], ended: bool) -> None:
         ready = outcomes[self._sent :] if self._sent else outcomes
         self._flushed = monotonic_ns()
         spent = self._flushed - self._began
         message = ResultsMessage(self._batch, self._sent, len(ready), spent, EACH, ended, None)
-        self._send(self._pack(message, ready))
+        packed = self._pack(message, ready)
+        self._put(packed)
         # In this order: struck in between, the same is sent again, and the parent takes it for that.
         self._sent += len(ready)
 

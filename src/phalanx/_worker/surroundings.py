@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from importlib import import_module, invalidate_caches
-from pathlib import Path
 from typing import Any
 
 from phalanx._wire.pickling import decode
@@ -141,9 +140,12 @@ def leave() -> None:
 
 
 def _set_directory(directory: str) -> Callable[[], object]:
-    before = Path.cwd()
+    try:
+        before: str | None = os.getcwd()  # noqa: PTH109 - without pathlib, which each new interpreter would load
+    except FileNotFoundError:  # it was removed: nobody can go back there
+        before = None
     os.chdir(directory)
-    return lambda: os.chdir(before)
+    return lambda: None if before is None else os.chdir(before)
 
 
 def _set_path(path: list[str]) -> Callable[[], object]:
