@@ -6,6 +6,7 @@ import contextvars
 import locale
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from decimal import Decimal
@@ -256,3 +257,44 @@ def test_options_about_processes_are_refused_elsewhere() -> None:
     for option in ({"worker_env": {}}, {"blas_threads": 1}):
         with pytest.raises(ValueError, match="is about processes"):
             phalanx.map(abs, [1], backend="threads", **option)
+
+
+def test_warnings_that_were_reset(both: Both) -> None:
+    """No filters are filters too."""
+    both.ask()
+    warnings.resetwarnings()
+    assert both.ask() == surrounded.facts()
+
+
+def test_values_that_cannot_be_compared_or_looked_at(both: Both) -> None:
+    class Array:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("the truth value of an array is ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    both.ask()
+    for _ in range(3):
+        token = VARIABLE.set(Array())
+        assert both.executor.submit(abs, -1).result() == 1
+        assert both.pool.map(abs, [-1]) == [1]
+        VARIABLE.reset(token)
+
+
+def test_threads_with_contexts_of_their_own(both: Both) -> None:
+    """As in a server with a context for each request: each call has its own, and workers keep none of them."""
+    both.ask()
+
+    def ask(number: int) -> None:
+        VARIABLE.set(number)
+        for _ in range(20):
+            assert both.executor.submit(surrounded.facts).result()["variable"] == number
+
+    threads = [threading.Thread(target=contextvars.copy_context().run, args=(ask, n)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert both.ask()["variable"] is None
+    session: Any = both.executor._inspected()
+    assert len(session.engine.payloads) < 10

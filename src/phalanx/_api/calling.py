@@ -100,7 +100,9 @@ class Calling:
 
     def _learn_wrapped(self, fn: Any, lane: Lane, record: Record | None) -> tuple[int, Any]:
         key = (fn, lane.wrapping, record)
-        number = self._known.get(key) if type(fn) in _BY_REFERENCE else 0
+        # Of those with variables there may be one for each request of a server: workers need not keep them.
+        keeps = type(fn) in _BY_REFERENCE and not (record is not None and record.variables)
+        number = self._known.get(key) if keeps else 0
         if number:
             return number, fn
         around = wrapped(fn, lane.options, record, self._packer.pickled)

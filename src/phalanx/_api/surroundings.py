@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
+from itertools import count
 from locale import LC_ALL, LC_NUMERIC
 from locale import setlocale as _setlocale
 from time import monotonic
@@ -53,25 +54,26 @@ class Surroundings:
 
     def __init__(self, *, forked: bool) -> None:
         """`forked`: the workers begin with all that is there now; otherwise with what a new interpreter has."""
-        self._base = self._last = _Seen()
+        last = self._base = _Seen()
         if not forked:
             self._base = _Seen()
-            self._base.filters = _USUAL_FILTERS if not sys.warnoptions else self._last.filters
-            self._base.locale = "C" if _is_usual(self._last.locale) else self._last.locale
+            self._base.filters = _USUAL_FILTERS if not sys.warnoptions else last.filters
+            self._base.locale = "C" if _is_usual(last.locale) else last.locale
             self._base.context = Context()
             # What differs from the beginning differs from the last look too, or nobody would see it.
-            if self._base.filters != self._last.filters or len(self._last.context):
-                self._last = self._base
-        self._record: Record | None = None
-        self._number = 0
+            if self._base.filters != last.filters or len(last.context):
+                last = self._base
+        self._state: tuple[_Seen, Record | None] = last, None
+        """What was seen last, and what came of it: one store, because several threads may look."""
+        self._numbers = count(1)
         self._locale_at = 0.0
 
     def look(self) -> Record | None:
         """What is otherwise now than in the beginning; the same object as long as nothing changes."""
-        last = self._last
+        last, record = self._state
         now = monotonic()
         if (
-            copy_context() == last.context
+            _is_same(copy_context(), last.context)
             and sys.path == last.path
             and warnings.filters == last.filters
             and _environment == last.environment
@@ -81,51 +83,58 @@ class Surroundings:
         ):
             if now >= self._locale_at:
                 self._locale_at = now + _LOCALE_SECONDS
-            return self._record
-        return self._look_closely()
+            return record
+        return self._look_closely(record)
 
-    def _look_closely(self) -> Record | None:
+    def _look_closely(self, before: Record | None) -> Record | None:
         base, now = self._base, _Seen()
-        self._number += 1
-        record = Record(self._number)
+        record = Record(0)
         if now.directory != base.directory:
             record.directory = now.directory
         if now.path != base.path:
             record.path = now.path
-        record.environment = _changes(base.environment, now.environment)
+        if now.environment != base.environment:
+            record.environment = _changes(base.environment, now.environment)
         if now.filters != base.filters:
             record.filters = now.filters
         if now.locale != base.locale:
             record.locale = now.locale
         record.variables = _variables(base.context, now.context)
-        facts = (
-            record.directory,
-            record.path,
-            record.environment,
-            record.filters,
-            record.locale,
-            record.variables,
-        )
-        self._last, self._record = now, record if any(facts) else None
-        return self._record
+        found: Record | None = record
+        if record.is_empty():
+            found = None
+        elif before is not None and record.is_like(before):
+            found = before  # threads with contexts of their own look in turn
+        else:
+            record.number = next(self._numbers)
+        self._state = now, found
+        return found
 
 
 class ContextOnly:
     """The same within one process, where all else is common to all."""
 
     def __init__(self) -> None:
-        self._last = Context()
-        self._record: Record | None = None
+        self._state: tuple[Context, Record | None] = Context(), None
 
     def look(self) -> Record | None:
         context = copy_context()
-        if context != self._last:
-            self._last = context
+        last, record = self._state
+        if not _is_same(context, last):
             values = {variable: value for variable, value in context.items() if variable not in _OF_WORKERS}
-            self._record = Record(0) if values else None
-            if self._record is not None:
-                self._record.context = values
-        return self._record
+            record = None
+            if values:
+                record = Record(0)
+                record.context = values
+            self._state = context, record
+        return record
+
+
+def _is_same(one: Context, other: Context) -> bool:
+    try:
+        return one == other
+    except Exception:  # values that cannot be compared, and are not the same: arrays, say
+        return False
 
 
 def looking_around(options: Options) -> Callable[[], Record | None]:

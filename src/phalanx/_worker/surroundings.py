@@ -39,6 +39,19 @@ class Record:
         self.context: dict[ContextVar[Any], Any] = {}
         """The same where this record is, be it the process in which it was made, or a worker."""
 
+    def is_empty(self) -> bool:
+        """Whether nothing is different."""
+        lists = self.directory, self.path, self.filters, self.locale
+        return not self.environment and not self.variables and all(each is None for each in lists)
+
+    def is_like(self, other: Record) -> bool:
+        """Whether both hold the same. Values of variables are the same only if they are one object."""
+        mine, others = ([(name, id(value)) for name, value in each.variables] for each in (self, other))
+        return mine == others and all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("directory", "path", "environment", "filters", "locale")
+        )
+
     def __reduce__(self) -> Any:
         facts = {name: getattr(self, name) for name in self.__slots__ if name != "context"}
         return _record_of, (facts,)
