@@ -95,6 +95,8 @@ class InlineLauncher(Launcher):
         step: Any = self.entry(self.setup, identity, worker_end)
         self._steps[identity.worker] = step
         self.news.append(WorkerStarted(identity.worker, os.getpid()))
+        # It is ready by now. Who has started it in the middle of driving waits for something new before it looks.
+        self._ring()
 
     def fileno(self) -> int:
         return -1

@@ -134,28 +134,32 @@ class Outlet:
 
     def _announce(self, frame: bytes, descriptor: int) -> bool:
         assert self._send_descriptors is not None, "this outlet has no socket"
-        self._begin_to_send()
+        self._check_whole()
         try:
             sent = self._send_descriptors((frame,), (descriptor,))
         except OSError:
             # Too many are on their way (ETOOMANYREFS). If it was something worse, this raises as well.
-            self._send(without_descriptor(frame))
-            sent = -1
-        if 0 <= sent < len(frame):
-            self._send(frame[sent:])
-        self._is_cut = False
-        return sent >= 0
+            self._put(without_descriptor(frame))
+            return False
+        except BaseException:
+            self._is_cut = True
+            raise
+        if sent < len(frame):
+            self._put(frame[sent:])
+        return True
 
     def _put(self, data: Any) -> None:
-        self._begin_to_send()
-        self._send(data)
-        self._is_cut = False
+        self._check_whole()
+        try:
+            self._send(data)
+        except BaseException:
+            self._is_cut = True
+            raise
 
-    def _begin_to_send(self) -> None:
-        """Nothing can follow a message that was cut off by an exception: it would be taken for the rest of it."""
+    def _check_whole(self) -> None:
+        """Nothing can follow a message that an exception has cut off: it would be taken for the rest of it."""
         if self._is_cut:
             raise ConnectionResetError("an exception has cut off what this worker was sending")
-        self._is_cut = True
 
     def _flush(self, outcomes: list[Any], ended: bool) -> None:
         ready = outcomes[self._sent :] if self._sent else outcomes
@@ -202,6 +206,9 @@ class DirectOutlet(Outlet):
     def send(self, frame: Any) -> None:
         super().send(frame)
         self._wake()
+
+    def _put(self, data: Any) -> None:
+        self._send(data)  # one step, which nothing can cut in two
 
     def _pack(self, message: ResultsMessage, ready: list[Any]) -> Any:
         message.body = [each.piece if type(each) is Packed else (VALUE, each) for each in ready]
