@@ -298,3 +298,17 @@ def test_threads_with_contexts_of_their_own(both: Both) -> None:
     assert both.ask()["variable"] is None
     session: Any = both.executor._inspected()
     assert len(session.engine.payloads) < 10
+
+
+def any_keywords(*args: Any, **keywords: Any) -> dict[str, Any]:
+    return keywords
+
+
+@pytest.mark.parametrize("options", [{}, {"seed": 1}, {"retries": 1, "retry_on": (OSError,)}])
+def test_keywords_may_have_any_name(options: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever is wrapped around a function takes none of them for its own."""
+    with phalanx.Executor(1) as executor:
+        executor.submit(abs, 1).result()
+        os.chdir(tmp_path)
+        view = executor.options(**options)
+        assert view.submit(any_keywords, self=1, fn=2, args=3).result() == {"self": 1, "fn": 2, "args": 3}

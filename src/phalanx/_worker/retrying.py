@@ -21,7 +21,7 @@ class RetryOn:
         self.function = function
         self.kinds = kinds
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.function(*args, **kwargs)
         except self.kinds as error:

@@ -26,7 +26,7 @@ class Seeded:
         self.function = function
         self.seed = seed
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         mine = here.facts()
         before = mine.stream, mine.generator
         mine.stream, mine.generator = (self.seed, mine.index() or 0), None

@@ -75,7 +75,7 @@ class Surrounded:
         self.record = record
         self._pack = pack
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         record = self.record
         if record.number and (not _entered or _entered[0][0] != record.number):
             enter(record)
