@@ -174,14 +174,12 @@ class Executor(Inspectable, futures.Executor):
 
         `wait`: return only then. `cancel_futures`: cancel what has not started.
         """
-        session = self._shut.close(Mode.CANCEL_QUEUED if cancel_futures else Mode.DRAIN)
-        if session is not None and wait:
-            session.join()
+        self._end(Mode.CANCEL_QUEUED if cancel_futures else Mode.DRAIN, wait)
 
-    def _end(self, mode: Mode) -> None:
-        """Take no more calls, and end as `mode` says; wait for that."""
+    def _end(self, mode: Mode, wait: bool = True) -> None:
+        """Take no more calls, and end as `mode` says."""
         session = self._shut.close(mode)
-        if session is not None:
+        if session is not None and wait:
             session.join()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None:

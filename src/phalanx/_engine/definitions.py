@@ -70,8 +70,10 @@ class Definitions:
                 return VALUE, encode(found, root=name)
             wanted = partial(self._is_wanted, name)
             return VALUE, encode_by_value(found, root=name, is_outdated=wanted)
-        except BaseException as error:
-            return ERROR, encode_error(error, "", "")
+        except (
+            Exception
+        ) as error:  # not an interrupt, which is not meant for the worker: it waits until the next try
+            return ERROR, encode_error(error)
 
     def _is_wanted(self, name: str, obj: Any) -> bool:
         """With all that is part of it."""

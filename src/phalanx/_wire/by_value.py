@@ -64,7 +64,8 @@ def dump_with(pickler: Any, obj: Any, *options: Any) -> bytes:
 def by_value_pickler() -> Any:
     """cloudpickle's pickler, less what would silently arrive as something else. Imported on first use.
 
-    To be called with a file, a protocol and perhaps `is_outdated`, which is asked of what `__main__` defines.
+    To be called with a file, a protocol and perhaps `is_outdated`, which is asked of what `__main__` defines. Not
+    `at_home`: functions come with globals of their own, as from a worker, which must change nothing in its parent.
     """
     import cloudpickle
 
@@ -80,8 +81,10 @@ def by_value_pickler() -> Any:
             protocol: int,
             buffer_callback: Callable[[Any], object] | None = None,
             is_outdated: Callable[[Any], bool] = is_current,
+            at_home: bool = True,
         ) -> None:
             super().__init__(file, protocol, buffer_callback)
+            self._at_home = at_home
             self._is_outdated = is_outdated
             self._homes: dict[int, Home] = {}
 
@@ -94,7 +97,7 @@ def by_value_pickler() -> Any:
             if not is_code or type(reduced) is not tuple or len(reduced) != 6:
                 return reduced
             make, args, state, _, _, settle = reduced
-            if type(obj) is FunctionType and (home := self._home(obj)) is not None:
+            if type(obj) is FunctionType and self._at_home and (home := self._home(obj)) is not None:
                 code, _, *rest = args
                 make, args, settle = _make_function, (code, home, *rest), _settle_function
             if named:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pickle
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from phalanx._wire.by_value import by_value_pickler, dump_with, returning_pickler
@@ -77,7 +78,7 @@ def _dump(error: BaseException) -> bytes:
         with suppress(Exception):
             if "cloudpickle" in sys.modules:
                 return dump_with(returning_pickler(), error)
-        return dump_with(by_value_pickler(), error)
+        return dump_with(partial(by_value_pickler(), at_home=False), error)
 
 
 def _rebuild(payload: bytes) -> BaseException:
