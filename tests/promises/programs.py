@@ -118,3 +118,18 @@ def program(folder: Path, definitions: str, main: str, method: str) -> Iterator[
             except ProcessLookupError:
                 continue
         found.process.communicate()
+
+
+def said_by(*command: str, stdin: str | None = None, folder: Path | None = None) -> str:
+    """What a program printed that an interpreter was started for with these arguments; it has to succeed."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=55,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.promises.programs import said_by
+
 PROGRAM = """
 import functools, sys, phalanx
 
@@ -117,29 +119,10 @@ GUARDED = PROGRAM + "\nif __name__ == '__main__':\n    go()\n"
 UNGUARDED = PROGRAM + "\ngo()\n"
 
 
-def said_by(*command: str, stdin: str | None = None, folder: Path | None = None) -> str:
-    done = subprocess.run(
-        [sys.executable, *command],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=55,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_a_file(start_method: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [GUARDED, UNGUARDED], ids=["guarded", "unguarded"])
+def test_a_file(program: str, start_method: str, tmp_path: Path) -> None:
     path = tmp_path / "program.py"
-    path.write_text(GUARDED.format(method=start_method))
-    assert said_by(str(path)) == "all of it\n"
-
-
-def test_a_file_without_a_guard(start_method: str, tmp_path: Path) -> None:
-    path = tmp_path / "program.py"
-    path.write_text(UNGUARDED.format(method=start_method))
+    path.write_text(program.format(method=start_method))
     assert said_by(str(path)) == "all of it\n"
 
 

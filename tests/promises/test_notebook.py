@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.promises.programs import said_by
 
 # Runs the cells that it reads, and writes what each has shown. In a process of its own: what nbclient starts, and
 # when that ends, is not ours to check.
@@ -34,17 +34,8 @@ json.dump(shown, sys.stdout)
 
 
 def show(cells: list[str], folder: Path) -> list[dict[str, str]]:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUNNER],
-        input=json.dumps(cells),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=55,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    shown: Any = json.loads(done.stdout)
+    said = said_by("-W", "ignore", "-c", RUNNER, stdin=json.dumps(cells), folder=folder)
+    shown: Any = json.loads(said)
     return list(shown)
 
 

@@ -32,7 +32,7 @@ _USUAL_FILTERS: list[Any] = [
     ("ignore", None, ResourceWarning, None, 0),
 ]
 # What says which worker a thread is: that of the caller is not that of its tasks.
-_OF_WORKERS = frozenset((here.VARIABLE, shares.VARIABLE))
+_OF_WORKERS = frozenset((here.OF_THREAD, shares.OF_THREAD))
 _environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
 
 

@@ -6,11 +6,11 @@ from collections import deque
 from typing import Any
 
 from phalanx._base.identity import WorkerIdentity
+from phalanx._base.output import STDERR
 from phalanx._base.page import CLAIM, CURRENT, LIMIT, NO_LIMIT, START_NS, TIMED
 from phalanx._base.seams import WorkerEnded
 from phalanx._platform.asking import StackRequest
 from phalanx._policy import Batch, WorkerFacts, WorkerState
-from phalanx._wire.frames import STDERR
 
 # Enough for the end of a traceback.
 LAST_LINES = 20

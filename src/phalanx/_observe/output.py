@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-_STDOUT, _RECORD = 0, 2  # as `OUTPUT` frames have it
+from phalanx._base.output import RECORD, STDOUT
 
 
 def show(kind: int, content: Any) -> None:
@@ -13,7 +13,7 @@ def show(kind: int, content: Any) -> None:
 
     What they raise comes through.
     """
-    if kind == _RECORD:
+    if kind == RECORD:
         import logging
 
         record = logging.makeLogRecord(content)
@@ -21,7 +21,7 @@ def show(kind: int, content: Any) -> None:
         if logger.isEnabledFor(record.levelno):
             logger.handle(record)
         return
-    stream = sys.stdout if kind == _STDOUT else sys.stderr
+    stream = sys.stdout if kind == STDOUT else sys.stderr
     if stream is not None:  # a program without a console has none
         stream.write(content)
         stream.flush()

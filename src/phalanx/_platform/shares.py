@@ -10,13 +10,13 @@ from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from typing import Any
 
-VARIABLE: ContextVar[int | None] = ContextVar("share", default=None)
+OF_THREAD: ContextVar[int | None] = ContextVar("share", default=None)
 _share_of_process: int | None = None
 
 
 def own_share() -> int | None:
     """The share of this thread, or else of this process; None outside of workers."""
-    share = VARIABLE.get()
+    share = OF_THREAD.get()
     return _share_of_process if share is None else share
 
 
@@ -25,12 +25,12 @@ def give_process(share: int | None) -> None:
     global _share_of_process
     _share_of_process = share
     # It may have been forked by a thread that was a worker itself.
-    VARIABLE.set(None)
+    OF_THREAD.set(None)
 
 
 def give_thread(share: int | None) -> None:
     """This thread is a worker from now on."""
-    VARIABLE.set(share)
+    OF_THREAD.set(share)
 
 
 def call_with(share: int | None, function: Callable[[], Any]) -> Any:
@@ -42,5 +42,5 @@ def call_with(share: int | None, function: Callable[[], Any]) -> Any:
 
 
 def _call(share: int | None, function: Callable[[], Any]) -> Any:
-    VARIABLE.set(share)
+    OF_THREAD.set(share)
     return function()

@@ -24,9 +24,6 @@ FUNCTION, FORGET, BATCH, STOP, READY, START_FAILED, RESULTS, UNDECODABLE = range
 BLOCK, RETURNED, FORGET_BLOCK, SHARE, FORGET_SHARE = range(9, 14)
 WANT, DEFINITION, OUTPUT = range(14, 17)
 
-# What an `OUTPUT` is: lines of a stream, or a log record.
-STDOUT, STDERR, RECORD = range(3)
-
 # How an item is handed to its function.
 SINGLE, STAR, CALL = range(3)  # fn(item), fn(*item), fn(*item[0], **item[1])
 

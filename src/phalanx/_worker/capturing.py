@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from phalanx._base.output import RECORD, STDERR, STDOUT
 from phalanx._wire import frames
-from phalanx._wire.frames import RECORD, STDERR, STDOUT
 from phalanx._worker import here
 
 # Of what nobody ends with a new line, so much is kept at most, as in a file's buffer.

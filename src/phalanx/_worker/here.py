@@ -55,20 +55,20 @@ class Facts:
                 sys.excepthook(*sys.exc_info())
 
 
-VARIABLE: ContextVar[Facts | None] = ContextVar("worker", default=None)
+OF_THREAD: ContextVar[Facts | None] = ContextVar("worker", default=None)
 _of_process = Facts()
 
 
 def facts() -> Facts:
     """Of whoever calls."""
-    return VARIABLE.get() or _of_process
+    return OF_THREAD.get() or _of_process
 
 
 def enter_process(mine: Facts) -> None:
     """This process is a worker from now on. It shall not draw the numbers that others draw, or its parent."""
     global _of_process
     _of_process = mine
-    VARIABLE.set(None)
+    OF_THREAD.set(None)
     # Forked with the state of its parent; `random` sees to that itself.
     legacy = sys.modules.get("numpy.random")
     if legacy is not None:
@@ -77,7 +77,7 @@ def enter_process(mine: Facts) -> None:
 
 def enter_thread(mine: Facts) -> None:
     """This thread, or this context, is a worker from now on."""
-    VARIABLE.set(mine)
+    OF_THREAD.set(mine)
 
 
 class CurrentWorker:
