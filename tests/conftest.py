@@ -16,7 +16,14 @@ __all__ = ["nothing_left_behind", "pytest_runtest_makereport"]
 name_our_semaphores()
 
 # One fork server serves all tests, and the first of them that uses one starts it, be it the standard library's own.
-preload("phalanx._api.process", "phalanx._launch.process", "phalanx._worker.main")
+# What test modules import is loaded there once, not in each process that runs something of theirs.
+preload(
+    "phalanx._api.process",
+    "phalanx._launch.process",
+    "phalanx._worker.main",
+    "pytest",
+    "test._test_multiprocessing",
+)
 
 
 # On the other interpreters the two slow ones are left to the standard library's own tests (`tests/conformance`).
