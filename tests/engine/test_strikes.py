@@ -24,7 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 
 class Places:
-    """Numbers the places of an operation, in steps, until a strike finds nothing more to hit (twice).
+    """Numbers the places of an operation, in steps, until strikes find nothing more to hit, three times in a row.
+
+    Not once: now and then another thread does most of an operation, and there is little to hit in this one.
 
     Each version of Python begins elsewhere, so that together they come to most places.
     """
@@ -39,13 +41,13 @@ class Places:
         for turn in count():
             assert turn < self._most, "the operation never gets through"
             yield turn * self._step + 1 + sys.version_info.minor % self._step
-            if self._missed == 2:
+            if self._missed == 3:
                 return
 
     def note(self, blow: Any, was_raised: bool) -> None:
         """What came of one strike: if it fell, the operation must not have kept it to itself."""
         assert was_raised is (blow.fell and not blow.was_ignored), f"swallowed at {blow.place}"
-        self._missed += not blow.fell
+        self._missed = 0 if blow.fell else self._missed + 1
         self.struck += blow.fell
 
 
