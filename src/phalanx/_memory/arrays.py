@@ -99,9 +99,10 @@ def known_memory(number: int) -> ArrayMemory | None:
 def empty(shape: Shape, dtype: Any = float) -> SharedArray:
     """An array of this shape in shared memory, which tasks in all workers can read and write.
 
-    It travels as a handle: neither sending nor returning it, or a slice or view of it, copies anything. Nobody keeps
-    two tasks from writing to one place; give each its own part, or use a lock. The memory is given back when the last
-    array that uses it is gone, in all processes.
+    It travels as a handle: neither sending nor returning it, or a slice or view of it, copies anything. (One that a
+    task makes itself and returns arrives as a copy, which nobody shares.) Nobody keeps two tasks from writing to one
+    place; give each its own part, or use a lock. The memory is given back when the last array that uses it is gone,
+    in all processes.
 
     Args:
         shape: As for `numpy.empty`: a number of elements, or one for each dimension.
