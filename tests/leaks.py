@@ -29,8 +29,8 @@ KINDS = ("processes", "threads", "descriptors", "shm")
 
 GONE = (psutil.Error, OSError)
 
-# What glibc's `sem_open` calls a semaphore until it is whole: a process that is killed
-# in between leaves an empty file. Whose that was, nothing tells, and tests of other interpreters run beside these.
+# What glibc's `sem_open` calls a semaphore until it is whole: a process that is killed in between leaves it behind.
+# Whose that was, nothing tells, and tests of other interpreters run beside these.
 _UNFINISHED_SEMAPHORE = re.compile(r"sem\.\w{6}")
 
 
