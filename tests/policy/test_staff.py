@@ -10,6 +10,7 @@ from phalanx._policy import (
     DropItems,
     FailJob,
     FinishJob,
+    JobCancelled,
     JobConsumed,
     JobGrew,
     JobOpened,
@@ -196,6 +197,29 @@ def test_draining_finishes_everything_and_then_stops_everybody() -> None:
     assert scheduler.handle(CloseAsked(Mode.DRAIN), 0.1) == []
     assert scheduler.handle(Progressed(0, 0, 1, 0.1, True), 0.2) == [FinishJob(0), StopWorker(0)]
     assert scheduler.handle(WorkerExited(0, None), 0.3) == []
+
+
+def test_a_pool_that_is_closed_while_it_tries_to_start_again_ends() -> None:
+    """The attempt itself is told to leave: no reason for another one."""
+    scheduler = Scheduler(Config(2, on_demand=True))
+    scheduler.handle(JobOpened(JobSpec(0, 1, True)), 0.0)
+    scheduler.handle(WorkerStartFailed(0), 0.1)
+    assert scheduler.handle(JobOpened(JobSpec(1, 1, True)), 0.2) == [StartWorker(1, 0)]
+    assert scheduler.handle(JobCancelled(1, False), 0.3) == [DropItems(1, 0, 1), FinishJob(1)]
+    assert scheduler.handle(CloseAsked(Mode.DRAIN), 0.3) == [StopWorker(1)]
+    assert scheduler.handle(WorkerExited(1, None), 0.4) == []
+    scheduler.validate()
+
+
+def test_what_is_known_of_slots_does_not_grow_with_the_workers_that_had_them() -> None:
+    scheduler = ready_pool(1, max_tasks_per_child=1)
+    scheduler.handle(JobOpened(JobSpec(0, 100, True, chunksize=1)), 0.0)
+    for worker in range(100):
+        scheduler.handle(Progressed(worker, 0, 1, 0.1, True), 0.1)
+        scheduler.handle(WorkerReady(worker + 1), 0.1)
+        scheduler.handle(WorkerExited(worker, None), 0.1)
+    assert scheduler.next_worker >= 100
+    assert len(scheduler.slots._vacant) <= 1
 
 
 def test_cancelling_the_queue_drops_what_has_not_started() -> None:

@@ -56,6 +56,8 @@ def missing(books: Books) -> int:
     gap = books.size - books.counted
     if gap <= 0 or starts.halted or books.mode is Mode.TERMINATE:
         return 0
+    if books.mode is not None and not books.jobs:
+        return 0  # whoever came now would be told to leave at once
     if starts.probing:
         probe = None if starts.probe is None else books.workers.get(starts.probe)
         return 0 if probe is not None and probe.state is WorkerState.STARTING else 1
