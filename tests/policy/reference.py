@@ -226,7 +226,9 @@ class Reference:
         assert command.worker not in self.worker_ids, "a worker number came twice"
         assert 0 <= command.slot < self.config.size
         if self.mode is not None:
-            assert not all(job.is_finished for job in self.jobs.values()), "a closed pool starts a worker for nobody"
+            assert not all(job.is_finished for job in self.jobs.values()), (
+                "a closed pool starts a worker for nobody"
+            )
         self.worker_ids.add(command.worker)
         self.starts += 1
         self.workers[command.worker] = ModelWorker(command.worker, command.slot)
