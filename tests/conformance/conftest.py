@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import multiprocessing
 import pathlib
@@ -84,12 +85,14 @@ def no_core_files():
 def nothing_left_behind():
     """The leak check of all tests, once per class: some classes share a pool.  And CPython's own account of leaks."""
     support = sys.modules["test.support"] if "test.support" in sys.modules else None
+    account = io.StringIO()
     if support is not None:
         support.environment_altered = False
+        support.print_warning.orig_stderr = account
     before = Snapshot.take()
     yield
     left = left_behind(before)
     if support is not None and support.environment_altered:
-        left.append("processes or threads, by CPython's own account: see standard error")
+        left.append(f"by CPython's own account: {account.getvalue()}")
     if left:
         pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)
