@@ -194,6 +194,14 @@ def fork_and_look(content: Array) -> tuple[bool, Array]:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0 and is_sound(content), content
 
 
+def die(content: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def linger(content: Any) -> None:
+    time.sleep(60)
+
+
 def hold(content: Array, marker: Marker) -> None:
     """Leaves a mark and does not end by itself."""
     checked(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -17,10 +18,12 @@ from phalanx.errors import TaskError, TaskTimeout, WorkerLost
 from tests.data.tasks import (
     Spoiling,
     checked,
+    die,
     doubled_then_die,
     echo,
     fail_with,
     hold,
+    linger,
     made,
     number_of,
     open_blocks,
@@ -47,6 +50,34 @@ def check_that_blocks_came_back(executor: Executor) -> None:
     for number in range(8):
         assert number_of(executor.submit(checked, sealed(number, LARGE)).result()) == number
     assert open_blocks() <= MOST
+
+
+def test_errors_tell_how_many_bytes_were_sent(start_method: str) -> None:
+    with Executor(1, start_method=start_method, timeout=0.3, on_error="collect") as executor:
+        small = executor.submit(die, 1).exception()
+        large = executor.submit(die, sealed(1, 3_000_000)).exception()
+        plain = executor.submit(die, b"x" * 1_500_000).exception()
+        slow = executor.submit(linger, sealed(1, 2_000_000)).exception()
+        [of_map] = executor.map(die, [sealed(1, 4_000_000)])
+    assert isinstance(small, WorkerLost)
+    assert 5 <= (small.bytes_in or 0) < 1000
+    assert "sent" not in str(small)
+    for error, size in (
+        (large, 3_000_000),
+        (plain, 1_500_000),
+        (slow, 2_000_000),
+        (of_map.exception, 4_000_000),
+    ):
+        assert isinstance(error, WorkerLost | TaskTimeout)
+        assert 0 <= (error.bytes_in or 0) - size < 1000
+        assert f"{size / 1e6:.3g} MB sent)" in str(error)
+        assert pickle.loads(pickle.dumps(error)).bytes_in == error.bytes_in
+
+
+def test_nothing_was_sent_for_what_a_forked_worker_has() -> None:
+    with pytest.raises(WorkerLost) as caught:
+        phalanx.map(die, [sealed(1, 3_000_000)], start_method="fork")
+    assert caught.value.bytes_in == 0
 
 
 @pytest.mark.parametrize("size", [100_000, LARGE], ids=["copied out", "mapped"])

@@ -12,6 +12,7 @@ import pytest
 from phalanx._base.identity import WorkerIdentity
 from phalanx._base.page import PAGE_WORDS
 from phalanx._base.seams import WorkerEnded
+from phalanx._base.shortening import NOTHING_KNOWN, Arguments
 from phalanx._engine.losses import Deaths, lost_item
 from phalanx._engine.workers import Worker
 from phalanx.errors import WorkerLost
@@ -46,7 +47,9 @@ def dead_worker(status: int | None) -> Worker:
 
 
 def lost(status: int | None, words: Any = None, index: int = 3) -> WorkerLost:
-    make = Deaths(in_process=False).lost_item(dead_worker(status), words or Words(""), lambda index: "x=1")
+    make = Deaths(in_process=False).lost_item(
+        dead_worker(status), words or Words(""), lambda index: Arguments("x=1", 70)
+    )
     error = make(index)
     assert isinstance(error, WorkerLost)
     return error
@@ -54,7 +57,7 @@ def lost(status: int | None, words: Any = None, index: int = 3) -> WorkerLost:
 
 def test_the_error_has_what_was_always_known() -> None:
     error = lost(-signal.SIGTERM)
-    assert (error.index, error.arguments, error.pid, error.slot) == (3, "x=1", 4711, 1)
+    assert (error.index, error.arguments, error.pid, error.slot, error.bytes_in) == (3, "x=1", 4711, 1, 70)
     assert (error.reason, error.signal, error.exitcode, error.stack) == ("SIGTERM", 15, None, None)
     assert str(error).startswith(
         "the worker process (pid 4711) that was running item 3 (x=1) ended: SIGTERM. Other items"
@@ -103,7 +106,7 @@ def test_an_end_that_somebody_else_has_heard_of_is_unknown() -> None:
 
 
 def test_what_the_oom_killer_did_is_told_with_what_to_do() -> None:
-    make = lost_item(4711, 0, -signal.SIGKILL, lambda index: None, oom_killed=True)
+    make = lost_item(4711, 0, -signal.SIGKILL, lambda index: NOTHING_KNOWN, oom_killed=True)
     error = make(3)
     assert isinstance(error, WorkerLost)
     assert (error.reason, error.signal) == ("SIGKILL; the kernel's OOM killer ran", 9)
@@ -116,7 +119,9 @@ def test_a_sigkill_of_somebody_elses_is_not_put_on_the_kernel() -> None:
 
 
 def test_each_asker_gets_an_error_of_his_own_that_travels() -> None:
-    make = Deaths(in_process=False).lost_item(dead_worker(-signal.SIGSEGV), Words(CRASH), lambda i: "1")
+    make = Deaths(in_process=False).lost_item(
+        dead_worker(-signal.SIGSEGV), Words(CRASH), lambda i: Arguments("1", 5_000_000)
+    )
     error, other = make(3), make(3)
     assert error is not other
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
@@ -127,6 +132,6 @@ def test_each_asker_gets_an_error_of_his_own_that_travels() -> None:
 def test_workers_that_are_threads_are_asked_nothing() -> None:
     deaths = Deaths(in_process=True)
     deaths.before_start()
-    error = deaths.lost_item(dead_worker(-signal.SIGKILL), None, lambda index: None)(0)
+    error = deaths.lost_item(dead_worker(-signal.SIGKILL), None, lambda index: NOTHING_KNOWN)(0)
     assert isinstance(error, WorkerLost)
     assert error.reason == "SIGKILL"

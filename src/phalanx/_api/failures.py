@@ -69,4 +69,4 @@ def as_record(job: Job, index: int, error: BaseException) -> Any:
     """What stands in the failed item's place when errors are collected."""
     from phalanx._base.errors import TaskError
 
-    return TaskError(index, error, job.describe(index) or "", job.tries.get(index, 1))
+    return TaskError(index, error, job.describe(index).text or "", job.tries.get(index, 1))

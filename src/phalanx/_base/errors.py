@@ -38,13 +38,15 @@ class WhichItem(TypedDict, total=False):
     arguments: str | None
     pid: int | None
     slot: int | None
+    bytes_in: int | None
 
 
 class PhalanxError(Exception):
     """Base of all errors of this library.
 
-    `index` is the item's place in its call, `arguments` is their shortened text, `pid` and `slot` name the
-    worker. A fact that is not known is None.
+    `index` is the item's place in its call, `arguments` is their shortened text, `bytes_in` how many bytes were
+    sent for them (as a pickle, shared memory included), `pid` and `slot` name the worker. A fact that is not
+    known is None.
     """
 
     def __init__(self, message: str, **item: Unpack[WhichItem]) -> None:
@@ -57,6 +59,7 @@ class PhalanxError(Exception):
         self.arguments = item.get("arguments")
         self.pid = item.get("pid")
         self.slot = item.get("slot")
+        self.bytes_in = item.get("bytes_in")
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""

@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from phalanx._base.shortening import shorten, shorten_call
+from phalanx._base.shortening import NOTHING_KNOWN, Arguments, shorten, shorten_call
 from phalanx._engine.arrivals import Arrivals, Segment
-from phalanx._engine.packing import Packer
+from phalanx._engine.packing import Packer, packed_size
 from phalanx._engine.waiting import Waitable
 from phalanx._memory import Repeats
 from phalanx._policy import Batch, JobSpec
 from phalanx._wire.frames import CALL, EACH, INHERITED, OWN_FUNCTION, SKIPPED, BatchMessage, Piece
 from phalanx._wire.opaque import outline
+from phalanx._wire.weighing import pickled_size
 
 Call = tuple[Any, int, Any]
 """A submitted call: who gets the outcome, the number of its function (0: its payload brings it), its payload."""
@@ -105,12 +106,13 @@ class Job(Waitable):
         )
         return message, {self.function}
 
-    def describe(self, index: int) -> str | None:
-        """The shortened text of an item, for messages. Runs users' code."""
+    def describe(self, index: int) -> Arguments:
+        """What messages say of an item. Runs users' code."""
         try:
-            return shorten(self.source.slice(index, index + 1)[0])
+            [item] = self.source.slice(index, index + 1)
         except Exception:
-            return None
+            return NOTHING_KNOWN
+        return Arguments(shorten(item), 0 if self.source.is_inherited else pickled_size(item))
 
     def note_tries(self, index: int, tries: int) -> None:
         """The item has failed for good."""
@@ -228,16 +230,17 @@ class CallJob(Job):
     def note_tries(self, index: int, tries: int) -> None:
         """Nobody asks: a future has its error and no record."""
 
-    def describe(self, index: int) -> str | None:
+    def describe(self, index: int) -> Arguments:
         call = self.calls.get(index)
         if call is None:
-            return None
+            return NOTHING_KNOWN
         _, function, payload = call
         try:
             item = payload if isinstance(payload, tuple) else outline(payload)
-            return shorten_call(*(item if function else item[1:]))
+            text = shorten_call(*(item if function else item[1:]))
         except Exception:
-            return None
+            text = None
+        return Arguments(text, packed_size(payload))
 
     def message(self, packer: Packer, batch: Batch) -> tuple[BatchMessage, set[int]]:
         start, count = batch.start, batch.stop - batch.start

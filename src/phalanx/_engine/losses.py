@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from phalanx._base.shortening import Arguments, in_units
 from phalanx._engine.workers import Worker
 from phalanx._platform.oom import OomKills
 
+if TYPE_CHECKING:
+    from phalanx._base.errors import WhichItem
+
 MakeError = Callable[[int], BaseException]
+Describe = Callable[[int], Arguments]
+"""What is known of an item's arguments, by its index."""
+
+# Where moving an item begins to cost more than most people think of: about a millisecond (benchmarks, "arrays").
+_WORTH_TELLING = 1_000_000
 
 _WITH_LAST_WORDS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 
@@ -36,8 +45,8 @@ class Deaths:
         if self._oom_kills is not None:
             self._oom_kills.look()
 
-    def lost_item(self, worker: Worker, pages: Any, describe: Callable[[int], str | None]) -> MakeError:
-        """The worker was running the item and is dead; `describe(index)` is the shortened text of its arguments."""
+    def lost_item(self, worker: Worker, pages: Any, describe: Describe) -> MakeError:
+        """The worker was running the item and is dead."""
         status, words, oom_killed = self._traces(worker, pages)
         said = list(worker.said)
         return lost_item(worker.pid, worker.identity.slot, status, describe, words, oom_killed, said)
@@ -59,11 +68,21 @@ class Deaths:
         return status, words, oom_killed
 
 
+def item_in_words(index: int, pid: int, slot: int, describe: Describe) -> tuple[str, WhichItem]:
+    """The item as a message names it, and the facts that every error of an item carries."""
+    text, size = describe(index)
+    about = [] if text is None else [text]
+    if size is not None and size >= _WORTH_TELLING:
+        about.append(f"{in_units(size)} sent")
+    words = f"item {index} ({', '.join(about)})" if about else f"item {index}"
+    return words, {"index": index, "arguments": text, "pid": pid, "slot": slot, "bytes_in": size}
+
+
 def lost_item(
     pid: int,
     slot: int,
     status: int | None,
-    describe: Callable[[int], str | None],
+    describe: Describe,
     words: str = "",
     oom_killed: bool = False,
     said: Sequence[str] = (),
@@ -77,17 +96,13 @@ def lost_item(
 
         reason = describe_exit(status, oom_killed)
         stack, where = tell(fatal_dump(words))
-        arguments = describe(index)
-        shown = "" if arguments is None else f" ({arguments})"
+        item, facts = item_in_words(index, pid, slot, describe)
         place = "" if where is None else f", in {where}"
         return WorkerLost(
-            f"the worker process (pid {pid}) that was running item {index}{shown} ended: {reason}{place}. "
+            f"the worker process (pid {pid}) that was running {item} ended: {reason}{place}. "
             f"{_OOM_ADVICE if oom_killed else ''}"
             "Other items are not affected, and the pool goes on; crash_retries would try such an item again",
-            index=index,
-            arguments=arguments,
-            pid=pid,
-            slot=slot,
+            **facts,
             exitcode=status if status is None or status >= 0 else None,
             signal=-status if status is not None and status < 0 else None,
             reason=reason,

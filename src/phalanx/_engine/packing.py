@@ -336,3 +336,11 @@ def _works(function: Callable[..., Any], *args: Any) -> bool:
     except BaseException:
         return False
     return True
+
+
+def packed_size(packed: Any) -> int | None:
+    """How many bytes go to the worker for this call; None where nothing has to go anywhere."""
+    inner = packed.packed if type(packed) is Laden else packed
+    if type(inner) is Loan:
+        return len(inner.data) + inner.size
+    return len(inner) if isinstance(inner, bytes) else None
