@@ -55,6 +55,12 @@ def warn(x: int) -> int:
     return x
 
 
+def complain_and_fail(x: int) -> None:
+    for n in range(30):
+        print("complaint", n, file=sys.stderr)
+    raise ValueError(x)
+
+
 def complain_and_die(x: int) -> None:
     for n in range(30):
         print("complaint", n, file=sys.stderr)

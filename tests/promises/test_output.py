@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import phalanx
-from phalanx.errors import WorkerLost
+from phalanx.errors import WorkerLost, WorkerStartFailed
 from tests.promises import talking
 
 
@@ -69,6 +69,22 @@ def test_the_last_lines_of_who_was_killed(capsys: pytest.CaptureFixture[str]) ->
         phalanx.map(talking.complain_and_die, [1], capture="forward")
     assert caught.value.stderr == "\n".join(f"complaint {n}" for n in range(10, 30))
     assert capsys.readouterr().err.splitlines() == [f"complaint {n}" for n in range(30)]
+
+
+@pytest.mark.parametrize("initializer", [talking.complain_and_fail, talking.complain_and_die])
+def test_the_last_lines_of_who_could_not_start(
+    initializer: Any, start_method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        phalanx.Executor(
+            1, start_method=start_method, initializer=initializer, initargs=(1,), capture="forward"
+        ) as executor,
+        pytest.raises(WorkerStartFailed) as caught,
+    ):
+        executor.submit(abs, 1).result()
+    lines = (caught.value.stderr or "").splitlines()
+    assert lines == [f"complaint {n}" for n in range(10, 30)]
+    assert capsys.readouterr().err.count("complaint") == 30
 
 
 def test_records_come_to_our_handlers_with_their_levels(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from phalanx._base.identity import WorkerIdentity
 from phalanx._engine.jobs import Job
+from phalanx._engine.losses import StartError
 from phalanx._engine.workers import Worker
 from phalanx._policy import Batch, WorkerExited, WorkerStartFailed
 from phalanx._transport import Outgoing
@@ -126,5 +127,5 @@ class StartProcess(Chore):
             engine.launcher.kill(self._number, signal.SIGKILL)
 
     def _fail(self, engine: Engine, error: Exception) -> None:
-        engine.start_error = lambda: error
+        engine.start_error = StartError(lambda: error)
         engine.tell(WorkerStartFailed(self._number))

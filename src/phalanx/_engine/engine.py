@@ -29,6 +29,7 @@ from phalanx._base.seams import Launcher
 from phalanx._engine.arrivals import LOCAL, Segment, subtract
 from phalanx._engine.chores import Chore, Define
 from phalanx._engine.jobs import CallJob, Job
+from phalanx._engine.losses import StartError
 from phalanx._engine.packing import Packer
 from phalanx._engine.performing import Performer
 from phalanx._engine.tally import Tally
@@ -113,7 +114,7 @@ class Engine:
         self.tally = Tally()
         self.low_memory: int | None = None
         """Bytes that were left when memory became short, until somebody has warned of it."""
-        self.start_error: Callable[[], BaseException] | None = None
+        self.start_error: StartError | None = None
         self.lock = threading.RLock()
         self._dirty = False
         self._mailbox: deque[Event] = deque()

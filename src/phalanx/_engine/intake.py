@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from phalanx._base.seams import WorkerEnded, WorkerRefused, WorkerStarted
 from phalanx._engine.arrivals import Segment
 from phalanx._engine.chores import Define
+from phalanx._engine.losses import StartError
 from phalanx._engine.recording import record
 from phalanx._engine.workers import Worker
 from phalanx._policy import Progressed, Undecodable, WorkerExited, WorkerReady, WorkerStartFailed
@@ -64,7 +65,7 @@ class Intake:
             return
         if isinstance(news, WorkerRefused):
             error = news.error
-            engine.start_error = lambda: error
+            engine.start_error = StartError(lambda: error)
             engine.handle(WorkerStartFailed(news.worker))
         else:
             worker.ended = news
@@ -74,7 +75,8 @@ class Intake:
             self._messages(worker)
             if not worker.ready and not worker.stopping:
                 pages = engine.launcher.setup.pages
-                engine.start_error = engine.performer.deaths.lost_start(worker, pages)
+                make = engine.performer.deaths.lost_start(worker, pages)
+                engine.start_error = StartError(make, list(worker.said))
             engine.handle(WorkerExited(news.worker, worker.current()))
         engine.dismiss(news.worker, worker)
 
@@ -105,7 +107,7 @@ class Intake:
                 worker.held.pop(message, None)
                 engine.handle(Undecodable(number, message))
             else:
-                engine.start_error = message
+                engine.start_error = StartError(message, list(worker.said))
                 worker.stopping = True  # it has said why, and leaves
                 engine.handle(WorkerStartFailed(number))
         worker.channel.consume(token)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phalanx._base.shortening import Arguments, in_units
 from phalanx._engine.workers import Worker
@@ -138,18 +138,33 @@ def lost_start(
 _OOM_ADVICE = "Memory ran out: use fewer workers or smaller items, or bound each worker by max_memory. "
 
 
-def start_failure(make_cause: Callable[[], BaseException] | None) -> MakeError:
-    """No worker could be started for the item. `make_cause` makes the reason, anew for every item."""
+class StartError(NamedTuple):
+    """Why a worker did not come to be ready."""
+
+    make: Callable[[], BaseException]
+    """Makes the reason, anew for every item."""
+    said: Sequence[str] = ()
+    """The last lines of its stderr, where that is captured."""
+
+
+def start_failure(reason: StartError | None) -> MakeError:
+    """No worker could be started for the item."""
 
     def make(index: int) -> BaseException:
         from phalanx._base.errors import WorkerLost, WorkerStartFailed
 
-        cause = None if make_cause is None else make_cause()
+        cause, said = (None, ()) if reason is None else (reason.make(), reason.said)
         if cause is None:
             why = "they ended before they were ready"
         else:
             why = str(cause) if isinstance(cause, WorkerLost) else f"{type(cause).__name__}: {cause}"
-        error = WorkerStartFailed(f"workers cannot start: {why}", index=index, cause=why)
+        error = WorkerStartFailed(
+            f"workers cannot start: {why}",
+            index=index,
+            cause=why,
+            exitcode=cause.exitcode if isinstance(cause, WorkerLost) else None,
+            stderr="\n".join(said) or None,
+        )
         error.__cause__ = cause
         return error
 
