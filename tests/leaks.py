@@ -2,7 +2,7 @@
 
 `Snapshot.take()` before, `left_behind(before)` after.  What is on its way out gets two seconds, waited
 for where there is something to wait on.  The standard library's own resource tracker, fork server and
-shared heap live as long as the interpreter and do not count; they are identified by their process ids
+shared heap, and our guard, live as long as the interpreter and do not count; they are identified by their process ids
 and descriptors, not by what they look like.
 """
 
@@ -23,6 +23,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from phalanx._launch.guarding import guard
 
 PATIENCE = 2.0
 KINDS = ("processes", "threads", "descriptors", "shm")
@@ -95,8 +97,8 @@ def _wait_a_little(before: Snapshot, deadline: float) -> None:
 
 
 def kin() -> list[psutil.Process]:
-    """Our descendants, and orphans of theirs, but not the standard library's two servants."""
-    servants = {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid}
+    """Our descendants, and orphans of theirs, but not the standard library's two servants, nor the guard."""
+    servants = {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid, guard.pid}
     found = {process.pid: process for process in psutil.Process().children(recursive=True)}
     for pid in _writers_to_our_capture() - found.keys():
         with suppress(*GONE):
@@ -166,6 +168,7 @@ def _thread_key(ident: int, thread: threading.Thread | None) -> tuple[int, int]:
 
 def _descriptors() -> dict[tuple[int, str], str]:
     servants = {resource_tracker._resource_tracker._fd, forkserver._forkserver._forkserver_alive_fd}
+    servants.add(guard.end.number if guard.end is not None else None)
     heap_files = _heap_files()
     found = {}
     for descriptor in map(int, os.listdir("/proc/self/fd")):

@@ -145,7 +145,7 @@ def test_what_it_started_stays_after_an_orderly_end() -> None:
             worker = Forked(end_in_order, (read, saying))
             told.append(int(os.read(hearing.number, 20)))
         assert os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-        assert processes.reap_one([worker.pid]) == (worker.pid, 0)
+        assert processes.reap_one(lambda pid: False) == (worker.pid, 0)
         write.close()
         assert not worker.is_all_gone(0.05)
         os.kill(told[0], signal.SIGKILL)
@@ -163,7 +163,7 @@ def test_whoever_reaps_kills_the_group_of_one_that_died_otherwise() -> None:
         worker = Forked(die, (read,))
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         assert not worker.is_all_gone(0)
-        assert processes.reap_one([worker.pid]) == (worker.pid, 0)
+        assert processes.reap_one(lambda pid: pid == worker.pid) == (worker.pid, 0)
         assert worker.is_all_gone(2)
 
 

@@ -13,6 +13,11 @@ from tests.promises.tasks import wait_until
 
 TREE = """
 def start_tree():
+    # As a shell does with job control, and the command `timeout`.
+    subprocess.Popen(["sh", "-c", "sleep 600 & sleep 600; true"], process_group=0)
+    start_tree_in_group()
+
+def start_tree_in_group():
     subprocess.Popen(["sh", "-c", "sleep 600 & sleep 600; true"])
     if not os.fork():
         select.select([], [], [], 600)
@@ -111,7 +116,8 @@ def test_nursery_and_parent_killed_together(first: str, tmp_path: Path) -> None:
     ready(pool._session.engine.launcher._nursery.forks[0])
     select.select([], [], [], 600)
     """
-    with program(tmp_path, working("start_tree()"), main, "fork") as parent:
+    # Nobody is left then to look for what has gone to another group.
+    with program(tmp_path, working("start_tree_in_group()"), main, "fork") as parent:
         pids = [int(parent.line()[0]), parent.pid]
         for pid in pids if first == "nursery" else reversed(pids):
             os.kill(pid, signal.SIGKILL)
@@ -125,7 +131,7 @@ def test_stopped_nursery_saves_nobody(tmp_path: Path) -> None:
     ready(pool._session.engine.launcher._nursery.forks[0])
     select.select([], [], [], 600)
     """
-    with program(tmp_path, working("start_tree()"), main, "fork") as parent:
+    with program(tmp_path, working("start_tree_in_group()"), main, "fork") as parent:
         nursery = int(parent.line()[0])
         os.kill(nursery, signal.SIGSTOP)
         parent.kill()
@@ -178,14 +184,14 @@ DEATHS = {
 }
 
 
-def group(parent: Program, leader: int) -> list[int]:
-    """Those of its processes that are in this group."""
-    return [pid for pid in parent.living() if group_of(pid) == leader]
+def session(parent: Program, leader: int) -> list[int]:
+    """Those of its processes that are in this session."""
+    return [pid for pid in parent.living() if session_of(pid) == leader]
 
 
-def group_of(pid: int) -> int:
+def session_of(pid: int) -> int:
     try:
-        return os.getpgid(pid)
+        return os.getsid(pid)
     except ProcessLookupError:
         return 0
 
@@ -205,7 +211,7 @@ def test_what_a_worker_started_ends_when_it_dies(start_method: str, death: str, 
     with program(tmp_path, definitions, main, start_method) as parent:
         leader = int(parent.line()[0])
         assert parent.line() == ["WorkerLost"]
-        assert wait_until(lambda: not group(parent, leader), 2)
+        assert wait_until(lambda: not session(parent, leader), 2)
         parent.kill()
         assert parent.is_all_gone()
 
@@ -229,7 +235,7 @@ def test_what_a_worker_started_ends_when_the_pool_kills_it(
         leader = int(parent.line()[0])
         os.kill(parent.pid, signal.SIGUSR1)
         parent.line()
-        assert wait_until(lambda: not group(parent, leader), 2)
+        assert wait_until(lambda: not session(parent, leader), 2)
 
 
 def test_what_workers_started_ends_when_their_nursery_dies(tmp_path: Path) -> None:
@@ -255,7 +261,7 @@ def test_what_workers_started_ends_when_their_nursery_dies(tmp_path: Path) -> No
     with program(tmp_path, definitions, main, "fork") as parent:
         leaders = {int(word) for word in parent.line()}
         assert parent.line() == ["1", "2"]
-        assert wait_until(lambda: not any(group(parent, leader) for leader in leaders), 2)
+        assert wait_until(lambda: not any(session(parent, leader) for leader in leaders), 2)
         parent.kill()
         assert parent.is_all_gone()
 

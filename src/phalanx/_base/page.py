@@ -18,6 +18,8 @@ in) began, in nanoseconds of the monotonic clock. Whoever reads `CURRENT` first 
 the start of a later item, never of an earlier one."""
 TIMED = 4
 """Written by the parent: 1 if the start of every single item is wanted."""
+ORDERLY = 5
+"""Written by the worker last of all: 1 if it ends as it was told to, and what it has started may stay."""
 
 NO_LIMIT = 2**64 - 1
 PAGE_WORDS = 8

@@ -7,7 +7,7 @@ from typing import Any
 
 from phalanx._base.identity import WorkerIdentity
 from phalanx._base.output import STDERR
-from phalanx._base.page import CLAIM, CURRENT, LIMIT, NO_LIMIT, START_NS, TIMED
+from phalanx._base.page import CLAIM, CURRENT, LIMIT, NO_LIMIT, ORDERLY, START_NS, TIMED
 from phalanx._base.seams import WorkerEnded
 from phalanx._platform.asking import StackRequest
 from phalanx._policy import Batch, WorkerFacts, WorkerState
@@ -68,7 +68,7 @@ class Worker:
         self.identity = identity
         self.channel = channel
         self.page = page
-        page[CURRENT] = page[CLAIM] = page[START_NS] = page[TIMED] = 0
+        page[CURRENT] = page[CLAIM] = page[START_NS] = page[TIMED] = page[ORDERLY] = 0
         page[LIMIT] = NO_LIMIT
         self.pid = 0
         self.requested = False

@@ -10,7 +10,8 @@ dead by pidfd, and it is reported when the status is there, or when it will neve
 Who reaps a worker, and when, is not ours to say: under `spawn` every `active_children()` does, under
 `forkserver` the server. So its process group, what it has started, is killed by its lifeline, which means the
 same group for ever. That is pulled to kill a worker, and once more when it has ended: if it ended as it was
-told to, nothing is tied to it any more (see `lifelines`).
+told to, nothing is tied to it any more (see `lifelines`). What has left the group is looked for by its session: by
+us when the worker has ended, and by the guard when we have.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from phalanx._base.identity import WorkerIdentity, WorkerSetup
 from phalanx._base.seams import WorkerEnded, WorkerStarted
 from phalanx._launch import mains
+from phalanx._launch.guarding import guard
 from phalanx._launch.launcher import ProcessLauncher
 from phalanx._launch.process import (
     Entry,
@@ -43,6 +45,7 @@ _CLASSES = {"spawn": SpawnProcess, "forkserver": ForkServerProcess}
 @dataclass(slots=True)
 class _Child:
     process: Any
+    page: int
     pid: int
     sentinel: int
     pidfd: int | None
@@ -146,6 +149,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
         with mains.left_to_us(self._beginnings.places()), blocked({signal.SIGINT}):
             worker.start()
         is_tied_by_number = cord.tie_to(worker.pid)
+        guard.watch(worker.pid)
         pidfd = processes.open_pidfd(worker.pid)
         if self._served and wait([worker.sentinel], 0):
             # Not our child: it may have been reaped before we could hold on to it.
@@ -154,7 +158,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
             if pidfd is not None:
                 os.close(pidfd)
                 pidfd = None
-        return _Child(worker, worker.pid, worker.sentinel, pidfd, cord)
+        return _Child(worker, identity.page, worker.pid, worker.sentinel, pidfd, cord)
 
     def _status_came(self, child: _Child) -> bool:
         popen = child.process._popen
@@ -170,6 +174,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
             ended = child.dead and (not self._served or child.silent or self._status_came(child))
         if ended:
             child.cord.pull()
+            self._clear_up_after(child.page, child.pid)
             self.news.append(WorkerEnded(worker, self._status(child)))
             self._forget(worker, child)
 
@@ -188,6 +193,7 @@ class ContextLauncher(ProcessLauncher[_Child]):
         process._children.discard(child.process)  # type: ignore[attr-defined]
         child.process._popen.close()
         child.cord.close()
+        guard.forget(child.pid)
         self._children.pop(worker, None)
         self._signals.pop(worker, None)
 

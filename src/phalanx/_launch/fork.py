@@ -55,6 +55,7 @@ class _Nursery:
 class _Child:
     """What the parent knows of a worker that it has asked for and that has not ended."""
 
+    page: int
     pid: int | None = None
     pidfd: int | None = None
     """Opened by the nursery before it could reap the worker; watched only after the nursery's death."""
@@ -89,7 +90,7 @@ class ForkLauncher(ProcessLauncher[_Child]):
             ),
             worker_end,
         )
-        self._enter(identity.worker, _Child())
+        self._enter(identity.worker, _Child(identity.page))
         self._flush()
 
     def collect(self) -> None:
@@ -108,8 +109,10 @@ class ForkLauncher(ProcessLauncher[_Child]):
                 gone |= not self._listen(nursery.control, None if gone else 1)
             if gone:
                 self._nursery_lost(nursery)
-        for worker in [worker for worker, child in self._children.items() if child.pidfd in ready]:
-            self._ended(worker, None)
+        for worker, child in list(self._children.items()):
+            if child.pidfd in ready:
+                self._clear_up_after(child.page, child.pid)
+                self._ended(worker, None)
 
     def retire(self) -> None:
         # It takes as long to go as we take to be done with the rest.

@@ -8,9 +8,11 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from phalanx._base.identity import WorkerSetup
+from phalanx._base.page import ORDERLY
 from phalanx._base.seams import Launcher, WorkerRefused
 from phalanx._launch.endpoints import open_socket_channel
 from phalanx._platform.forked import close_in_children
+from phalanx._platform.sessions import kill_session_of_dead
 from phalanx._platform.waiting import Gathering
 
 if TYPE_CHECKING:
@@ -62,6 +64,11 @@ class ProcessLauncher(Launcher, Generic[Child]):
             signum = self._signals.pop(worker, None)
             if signum is not None:
                 self._signal(worker, child, signum)
+
+    def _clear_up_after(self, page: int, pid: int | None) -> None:
+        """The worker is dead: unless it ended as it was told to, what it has started ends, too."""
+        if pid is not None and not self.setup.pages.page(page)[ORDERLY]:
+            kill_session_of_dead(pid)
 
     def _refused(self, worker: int, error: OSError) -> None:
         self.news.append(WorkerRefused(worker, error))

@@ -6,13 +6,14 @@ what was registered with `os.register_at_fork`), waits in one place for three th
 child, the end of the user's process), and leaves by `os._exit` only. It signals no process that it has reaped:
 it is the one who reaps.
 
-A worker leads a process group of its own, to which belongs what it starts. A worker that ended otherwise than
-as it was told to is held on to, dead, while its group is killed: until it is reaped, its number can mean no
-other group. A worker that ended in order has left its group (see `lifelines`).
+A worker leads a session of its own, to which belongs what it starts. A worker that ended otherwise than as it was
+told to is held on to, dead, while its session is killed: until it is reaped, its number can mean no other one. A
+worker that ended in order has said so in its page.
 
 When the user's process is gone, workers are killed by their lifelines. The nursery kills them too: those that
 have not tied theirs yet, and those whose lifeline is held open by a process that the user's has forked behind
-Python's back. For the same reason it does not rely on the end of the control socket alone.
+Python's back. For the same reason it does not rely on the end of the control socket alone. And it alone can find
+what has left the group of its worker, which is as far as lifelines reach.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phalanx._base.identity import WorkerIdentity
+from phalanx._base.page import ORDERLY
 from phalanx._launch.control import ControlEnd, Message
 from phalanx._launch.process import Entry, prepare_forked_worker, run_forked_worker
-from phalanx._platform import forked, processes, signals
+from phalanx._platform import forked, processes, sessions, signals
 
 if TYPE_CHECKING:
     from phalanx._base.identity import WorkerSetup
@@ -45,6 +47,8 @@ class _Children:
 
     pids: dict[int, int] = field(default_factory=dict)
     workers: dict[int, int] = field(default_factory=dict)
+    pages: dict[int, int] = field(default_factory=dict)
+    """By process id, which page the worker has."""
 
 
 class NurserySide:
@@ -87,6 +91,7 @@ class NurserySide:
             signals.stop_notifying()
             for pid in self._children.workers:
                 processes.kill_group_of_child(pid)
+            sessions.kill_sessions(self._children.workers)
 
     def _watch_parent(self, poll: select.poll) -> forked.Descriptor | None:
         number = processes.open_pidfd(self._user_pid)
@@ -130,7 +135,7 @@ class NurserySide:
     def _reap(self) -> None:
         while True:
             try:
-                reaped = processes.reap_one(self._children.workers)
+                reaped = processes.reap_one(self._takes_along)
             except ChildProcessError:
                 return
             if reaped is None:
@@ -138,8 +143,12 @@ class NurserySide:
             pid, status = reaped
             worker = self._children.workers.pop(pid, None)
             if worker is not None:
-                del self._children.pids[worker]
+                del self._children.pids[worker], self._children.pages[pid]
                 self._tell("ended", worker, os.waitstatus_to_exitcode(status))
+
+    def _takes_along(self, pid: int) -> bool:
+        page = self._children.pages.get(pid)
+        return page is not None and not self._setup.pages.page(page)[ORDERLY]
 
     def _obey(self, message: Message) -> None:
         match message:
@@ -174,6 +183,7 @@ class NurserySide:
             else:
                 self._children.pids[worker] = pid
                 self._children.workers[pid] = worker
+                self._children.pages[pid] = identity[2]
                 started.append((worker, pid))
         return started
 
@@ -210,6 +220,9 @@ def run_nursery(entry: Entry, setup: WorkerSetup, sock: socket.socket, user_pid:
     """What a freshly forked nursery does; returns when the user's process is gone or done with it."""
     _regain_depth(sys.getrecursionlimit() // 2)  # whoever calls this has doubled it
     signals.settle_signals()
+    # Whoever kills the user's process with its group, as a pool does with a worker that has one of its own, must not
+    # kill the one who clears up after it.
+    os.setsid()
     forked.forget_exit_handlers()
     # What a collection touches is copied: workers leave alone what they share with the nursery.
     gc.freeze()

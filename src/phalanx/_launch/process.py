@@ -10,9 +10,10 @@ from multiprocessing import context, process, util
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phalanx._base.identity import WorkerIdentity
+from phalanx._base.page import ORDERLY
 from phalanx._launch import mains
 from phalanx._platform.forked import run_exit_handlers
-from phalanx._platform.lifelines import Lifeline, outside_group
+from phalanx._platform.lifelines import Lifeline
 from phalanx._platform.processes import offer_to_oom_killer, raised_oom_score
 from phalanx._platform.signals import ignore_interrupts
 
@@ -55,6 +56,8 @@ class _Worker:
             util._flush_std_streams()  # type: ignore[attr-defined]
             # Last of all: whoever is killed while its handlers run takes what it started with it.
             if self._was_stopped:
+                setup, identity, _ = self._args
+                setup.pages.page(identity.page)[ORDERLY] = 1
                 self._lifeline.untie()
 
     def run(self) -> None:
@@ -141,8 +144,13 @@ def _spare_resource_trackers() -> None:
     def spawn_spared(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
         if not any("multiprocessing.resource_tracker" in str(each) for each in args):
             return spawn(path, args, passfds)
-        with outside_group():
-            return spawn(path, args, passfds)
+        for number in passfds:
+            os.set_inheritable(number, True)
+        try:
+            return os.posix_spawn(path, list(args), os.environ, setsid=True)
+        finally:
+            for number in passfds:
+                os.set_inheritable(number, False)
 
     util.spawnv_passfds = spawn_spared
 

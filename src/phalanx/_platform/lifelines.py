@@ -5,13 +5,14 @@ SIGKILL to the worker's process group when the pipe is *pulled* (something is wr
 is gone, however it went). That needs nobody's help: not the worker's, which may be stopped, or in C code that
 never gives the interpreter back, and not that of a process which watches.
 
-- The worker is the leader of a group of its own; what it starts belongs to that group, unless it leaves it.
+- The worker is the leader of a session, and so of a group, of its own; what it starts belongs to that group, unless
+  it leaves it. Whoever is there to see the worker end looks for those that did (`sessions`).
 - What is to be killed is noted in the open file, not in the process, and so every worker needs an open file of
   its own. It is noted by identity, not by number: there is no danger that it means another group one day, and
   it still means this one when the worker has died and been reaped and only what it started is left.
 - It is armed first, then looked at once: so no end comes too early to be noticed.
-- A worker that ends as it was told *unties* its lifeline, and leaves its group, which whoever reaps it can
-  see: what it started stays. Every other end is one that the rest of the group shares.
+- A worker that ends as it was told *unties* its lifeline: what it started stays. Every other end is one that the
+  rest of the group shares.
 
 Where a file cannot be armed in this way, a thread of the worker's waits for the end of the pipe: it has to wait
 until C code gives the interpreter back.
@@ -24,8 +25,6 @@ import fcntl
 import os
 import select
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from phalanx._platform.forked import Descriptor, close_in_children, making_descriptors
@@ -50,8 +49,8 @@ class Lifeline:
         self._file: Descriptor | None = None
 
     def tie(self) -> None:
-        """From now on this process, the leader of a new group, ends with the lifeline."""
-        os.setpgid(0, 0)
+        """From now on this process, the leader of a new session, ends with the lifeline."""
+        os.setsid()
         self._is_tied = True
         self._file = self._file_of_its_own()
         if self._file is None or not _arm(self._file.number, -os.getpid()):
@@ -68,7 +67,6 @@ class Lifeline:
         self._is_tied = False
         if self._file is not None:
             fcntl.fcntl(self._file.number, fcntl.F_SETOWN, 0)
-        _leave_group()
 
     def _file_of_its_own(self) -> Descriptor | None:
         if not self._is_shared:
@@ -151,26 +149,6 @@ class Cord:
 
         context.assert_spawning(self)
         return _attach, (reduction.DupFd(self._read.number),)
-
-
-@contextmanager
-def outside_group() -> Iterator[None]:
-    """What this process starts in here does not share its end."""
-    if os.getpgid(0) != os.getpid():
-        yield  # this is not the worker but a child of its own: it ends as the worker ends
-        return
-    _leave_group()
-    try:
-        yield
-    finally:
-        os.setpgid(0, 0)
-
-
-def _leave_group() -> None:
-    try:
-        os.setpgid(0, os.getpgid(os.getppid()))
-    except (ProcessLookupError, PermissionError):
-        return  # the process that started this one, and would look for it, is gone
 
 
 def _attach(handle: Any) -> Lifeline:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Container
+from collections.abc import Callable
 from itertools import starmap
 from operator import itemgetter
+
+from phalanx._platform.sessions import kill_sessions
 
 _HAVE_PIDFD = hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
 # PIDFD_SIGNAL_PROCESS_GROUP, known to Linux since 6.9 and not to `signal`.
@@ -71,11 +73,11 @@ def kill_group_of_child(pid: int) -> None:
     send_signal_to_child(pid, signal.SIGKILL)
 
 
-def reap_one(leaders: Container[int]) -> tuple[int, int] | None:
+def reap_one(takes_along: Callable[[int], bool]) -> tuple[int, int] | None:
     """Reap a child that has ended: its process id and raw status, or None if all live.
 
-    If it is one of the `leaders` and still leads its group, it did not end in order, and what it has left in
-    that group is killed: before it is reaped, while the number can mean no other group.
+    If it `takes_along` what it has started, that is killed, with its group and its session: before it is reaped,
+    while its number can mean no other ones.
     """
     if not hasattr(os, "waitid"):  # macOS, before Python 3.13
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -84,8 +86,9 @@ def reap_one(leaders: Container[int]) -> tuple[int, int] | None:
     if ended is None:
         return None
     pid = ended.si_pid
-    if pid in leaders and os.getpgid(pid) == pid:
+    if takes_along(pid):
         kill_group_of_child(pid)
+        kill_sessions((pid,))
     return os.waitpid(pid, 0)
 
 
