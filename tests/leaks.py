@@ -168,7 +168,7 @@ def _thread_key(ident: int, thread: threading.Thread | None) -> tuple[int, int]:
 
 def _descriptors() -> dict[tuple[int, str], str]:
     servants = {resource_tracker._resource_tracker._fd, forkserver._forkserver._forkserver_alive_fd}
-    servants.add(guard.end.number if guard.end is not None else None)
+    servants |= {each.number for each in (guard.end, guard._pidfd) if each is not None}
     heap_files = _heap_files()
     found = {}
     for descriptor in map(int, os.listdir("/proc/self/fd")):

@@ -31,6 +31,14 @@ def two() -> Iterator[tuple[Session, Session]]:
         each.end()
 
 
+def let_go(guard: Guard) -> None:
+    """As when this process is gone: its end of the pipe is."""
+    assert guard.end is not None
+    assert guard.pid is not None
+    guard.end.close()
+    assert os.waitpid(guard.pid, 0)[1] == 0
+
+
 def test_nobody_is_started_before_there_is_a_worker(guard: Guard) -> None:
     guard.forget(4711)
     assert guard.pid is None
@@ -46,7 +54,7 @@ def test_it_kills_what_it_was_told_of_and_not_what_has_ended(
     guard.watch(other.leader.pid)
     guard.forget(other.leader.pid)
     assert guard.pid == pid
-    guard._bury()  # as when this process is gone: its end of the pipe is
+    let_go(guard)
     assert not psutil.pid_exists(pid)
     assert mine.leader.wait(PATIENCE) == -signal.SIGKILL
     assert not mine.is_stray_alive(PATIENCE)
@@ -64,10 +72,26 @@ def test_one_that_was_killed_is_replaced_with_all_that_it_knew(
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
     guard.watch(two[1].leader.pid)
     assert guard.pid not in (None, first)
-    guard._bury()
+    let_go(guard)
     for each in two:
         assert each.leader.wait(PATIENCE) == -signal.SIGKILL
         assert not each.is_stray_alive(PATIENCE)
+
+
+def test_one_that_is_stopped_is_replaced_and_kills_nobody(guard: Guard, two: tuple[Session, Session]) -> None:
+    mine, _ = two
+    guard.watch(mine.leader.pid)
+    first = guard.pid
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    for _ in range(1 << 17):  # until the pipe is full
+        guard.watch(mine.leader.pid)
+        if guard.pid != first:
+            break
+    assert guard.pid not in (None, first)
+    assert not psutil.pid_exists(first)
+    assert mine.leader.poll() is None
+    assert mine.is_stray_alive()
 
 
 def test_a_forked_child_has_a_guard_of_its_own(guard: Guard, two: tuple[Session, Session]) -> None:
@@ -82,7 +106,7 @@ def test_a_forked_child_has_a_guard_of_its_own(guard: Guard, two: tuple[Session,
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    guard._bury()
+    let_go(guard)
     assert not mine.is_stray_alive(PATIENCE)
 
 

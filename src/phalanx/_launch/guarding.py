@@ -10,11 +10,12 @@ Programs that were frozen have no interpreter to run it with, and go without.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
 
-from phalanx._platform import sessions
+from phalanx._platform import processes, sessions
 from phalanx._platform.forked import Descriptor, close_in_children, making_descriptors
 from phalanx._platform.signals import blocked
 
@@ -26,6 +27,7 @@ class Guard:
         self.pid: int | None = None
         self.end: Descriptor | None = None
         """To write to: the guard knows by it that we live."""
+        self._pidfd: Descriptor | None = None
         self._owner = os.getpid()
         self._leaders: set[int] = set()
         # Reentrant, because a finalizer or a signal handler may start or end a worker while its own thread is here.
@@ -70,20 +72,26 @@ class Guard:
         arguments = [python, b"-I", b"-S", os.fsencode(program), b"%d" % read.number]
         with blocked():  # until it ignores interrupts
             self.pid = util.spawnv_passfds(python, arguments, [read.number])
+        pidfd = processes.open_pidfd(self.pid)
+        if pidfd is not None:
+            self._pidfd = Descriptor(pidfd)
+            close_in_children(self._pidfd)
         read.close()
         self.end = write
         self._say(b"".join(b"+%d\n" % leader for leader in self._leaders))
 
     def _bury(self) -> None:
-        end, self.end = self.end, None
-        if end is not None:
-            end.close()
-        pid, self.pid = self.pid, None
-        if pid is not None:
-            try:
-                os.waitpid(pid, 0)  # it ends with its pipe
-            except ChildProcessError:
-                return  # somebody else was faster
+        # Killed first: one that lives (it was stopped, say) would take the end of its pipe for our own.
+        if self._pidfd is not None:
+            processes.send_signal(self._pidfd.number, signal.SIGKILL)
+            self._pidfd.close()
+        elif self.pid is not None:
+            processes.send_signal_to_child(self.pid, signal.SIGKILL)
+        if self.end is not None:
+            self.end.close()
+        if self.pid is not None:
+            processes.reap_into([], self.pid)
+        self.pid = self.end = self._pidfd = None
 
 
 guard = Guard()

@@ -28,7 +28,7 @@ def kill_sessions(leaders: Collection[int]) -> None:
     """Kill these sessions' members, leaders included, until no new one turns up.
 
     The caller must know that the numbers mean no other sessions: the leaders have not been reaped, or see
-    `lost_session`.
+    `kill_session_of_dead`.
     """
     seen: set[int] = set()
     while found := _members(leaders) - seen:
