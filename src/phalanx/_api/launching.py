@@ -6,7 +6,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import process
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from phalanx._api.installing import install, is_installed
 from phalanx._api.sizes import worker_share
@@ -17,10 +17,6 @@ from phalanx._base.seams import Launcher
 from phalanx._platform.blas import ThreadLimit
 from phalanx._platform.pages import LocalPages, SharedPages
 from phalanx._platform.poller import Poller
-
-if TYPE_CHECKING:
-    from phalanx._launch import ForkLauncher
-
 
 Inherited = tuple[Callable[..., Any], Sequence[Any]]
 
@@ -46,7 +42,7 @@ def make_launcher(options: Options, poller: Poller, size: int, inherited: Inheri
             setup.capture = options.capture, _levels()
         if method == "fork":
             setup.inherited = inherited
-            return _with_nursery(ForkLauncher(run_process, setup))
+            return ForkLauncher(run_process, setup)
         _allow_children()
         if options.initializer is not None:
             setup.initializer, setup.initargs = Enclosed(options.initializer, options.initargs), ()
@@ -82,16 +78,6 @@ def _levels() -> dict[str, int]:
         if isinstance(logger, logging.Logger) and logger.level
     }
     return {"": logging.root.level, **named}
-
-
-def _with_nursery(launcher: ForkLauncher) -> Launcher:
-    """Forked first of all: it gets ready while the rest of the pool is made."""
-    try:
-        launcher.begin()
-    except BaseException:
-        launcher.close()
-        raise
-    return launcher
 
 
 def _allow_children() -> None:

@@ -101,6 +101,14 @@ class Session:
         self.lane = self.calling.lane(options)
         """Where calls go that have the session's own options."""
         self.submit = self.calling.submit
+        try:
+            # Last of all: each page of memory that is written after a fork has to be copied first.
+            launcher.begin()
+        except BaseException:
+            launcher.close()
+            launcher.setup.pages.close()
+            poller.close()
+            raise
 
     @property
     def can_kill(self) -> bool:

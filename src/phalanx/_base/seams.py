@@ -64,6 +64,13 @@ class Launcher(ABC):
     def open_channel(self) -> tuple[Channel, Any]:
         """A new channel: the parent's end, and what `start` passes to the worker."""
 
+    def begin(self) -> None:
+        """Get ready for the first `start`, and remember the memory that workers shall see, where they see any.
+
+        Raises `OSError` if the system refuses that.
+        """
+        return
+
     @abstractmethod
     def start(self, identity: WorkerIdentity, worker_end: Any) -> None:
         """Ask for one worker; returns at once. What came of it is news. Closes our copy of `worker_end`.

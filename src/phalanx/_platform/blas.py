@@ -40,7 +40,9 @@ class ThreadLimit:
 
     def apply(self) -> None:
         """In the worker."""
-        os.environ.update(self.environment)
+        # Not `update`, which asks abstract base classes: in a forked worker, pages of memory to be copied.
+        for name, value in self.environment.items():
+            os.environ[name] = value
         for each in () if self._found is None else self._found.lib_controllers:
             if self._is_asked_for or (each.num_threads or 0) > self._threads:
                 each.set_num_threads(self._threads)

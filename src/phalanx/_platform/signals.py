@@ -7,8 +7,9 @@ millisecond of the start of every worker.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -43,6 +44,11 @@ def ignore_interrupts() -> None:
     """Ctrl-C goes to the parent, which decides what becomes of its workers."""
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
+
+
+def answer_interrupts(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Have this called at Ctrl-C."""
+    _signal.signal(_signal.SIGINT, handler)
 
 
 def notify_of_children(descriptor: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from phalanx._base.identity import WorkerIdentity, WorkerSetup
 from phalanx._platform import shares
 from phalanx._platform.pages import SharedPages  # at once: so the fork server has it for all workers
+from phalanx._platform.signals import answer_interrupts
 from phalanx._wire import frames
 from phalanx._wire.by_value import remember_main
 from phalanx._worker import here
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socket) -> bool:
     """The whole life of a worker process after its launcher has started it. True if it was told to stop."""
     # Not SIG_IGN, which programs started by a task would inherit. Ctrl-C is the parent's to answer.
-    signal.signal(signal.SIGINT, _leave_to_parent)
+    answer_interrupts(_leave_to_parent)
     os.register_at_fork(after_in_child=sock.close)
     shares.give_process(setup.share)
     mine = here.Facts(identity.slot)
@@ -44,7 +44,8 @@ def run_process(setup: WorkerSetup, identity: WorkerIdentity, sock: socket.socke
     try:
         if setup.threads is not None:
             setup.threads.apply()
-        os.environ.update(identity.environment)
+        for name, value in identity.environment.items():
+            os.environ[name] = value
         captured = None if setup.capture[0] == "inherit" else Captured(outlet.send, setup.capture)
         if setup.initializer is not None:
             pages.record_stacks(identity.page, identity.worker)
