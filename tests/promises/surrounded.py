@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import os
+import threading
 import warnings
 from contextvars import ContextVar
 from pathlib import Path
@@ -69,3 +70,13 @@ def threads(_: object) -> Any:
     assert np
     used = [each["num_threads"] for each in threadpoolctl.threadpool_info()]
     return used, (os.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_NUM_THREADS"))
+
+
+def threads_of_all_kinds(_: object) -> dict[str, Any]:
+    import threadpoolctl
+
+    return {
+        "of the system": len(os.listdir("/proc/self/task")),
+        "of Python": threading.active_count(),
+        "that may be used": [each["num_threads"] for each in threadpoolctl.threadpool_info()],
+    }

@@ -253,6 +253,15 @@ def test_threads_of_numerical_libraries(start_method: str, monkeypatch: pytest.M
     assert found(workers=2, blas_threads=2)[1] == ("2", "2"), "unless something else is asked for"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
+def test_to_limit_threads_starts_none() -> None:
+    """OpenBLAS answers a fork's first call by starting all its threads, each of which spins for 0.1 s."""
+    pytest.importorskip("numpy")
+    for found in phalanx.map(surrounded.threads_of_all_kinds, range(8), start_method="fork", workers=2):
+        assert found["of the system"] == found["of Python"]
+        assert found["that may be used"] == [1]
+
+
 def test_options_about_processes_are_refused_elsewhere() -> None:
     for option in ({"worker_env": {}}, {"blas_threads": 1}):
         with pytest.raises(ValueError, match="is about processes"):

@@ -45,7 +45,29 @@ class ThreadLimit:
             os.environ[name] = value
         for each in () if self._found is None else self._found.lib_controllers:
             if self._is_asked_for or (each.num_threads or 0) > self._threads:
-                each.set_num_threads(self._threads)
+                _set_threads(each, self._threads)
+
+
+def _set_threads(library: Any, threads: int) -> None:
+    """As the library's own function does, which starts no threads here.
+
+    OpenBLAS with threads of its own loses them in a fork. Its function would first start as many as it had, each
+    of which looks for work for a tenth of a second before it sleeps; after that it stores the number, which is
+    all that is wanted. The next call that needs several threads starts them. Source: OpenBLAS,
+    `driver/others/blas_server.c`, `goto_set_num_threads` and `blas_thread_init`.
+    """
+    if library.internal_api == "openblas":
+        from ctypes import c_int  # threadpoolctl has it already
+
+        try:
+            is_running = c_int.in_dll(library.dynlib, "blas_server_avail")
+            number = c_int.in_dll(library.dynlib, "blas_cpu_number")
+        except ValueError:  # a build that hides its variables
+            is_running = None
+        if is_running is not None and not is_running.value:
+            number.value = threads
+            return
+    library.set_num_threads(threads)
 
 
 def _look() -> Any:
