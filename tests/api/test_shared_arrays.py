@@ -80,17 +80,6 @@ def test_one_that_is_only_an_argument_comes_back_alive() -> None:
         assert [future.result().tolist() for future in futures] == [[x, x + 1] for x in range(20)]
 
 
-def make(size: int) -> Any:
-    return phalanx.zeros(size)
-
-
-def test_one_that_a_worker_makes_comes_back_as_a_copy() -> None:
-    with Executor(1) as executor:
-        found = executor.submit(make, 5).result()
-    assert found.tolist() == [0.0] * 5
-    assert type(found) is np.ndarray
-
-
 def test_what_is_computed_from_one_is_ordinary(start_method: str) -> None:
     source = phalanx.array([1.0, 2.0])
     with Executor(1, start_method=start_method) as executor:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import phalanx
 from tests.promises.supervised import Marker
 
 Array = np.ndarray[Any, Any]
@@ -207,3 +208,10 @@ def hold(content: Array, marker: Marker) -> None:
     checked(content)
     marker.mark()
     time.sleep(60)
+
+
+def made_array(number: int) -> Any:
+    """An array in shared memory that the worker does not keep."""
+    made = phalanx.zeros(2, int)
+    made[0] = number
+    return made

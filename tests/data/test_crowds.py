@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phalanx import Executor, Pool
-from tests.data.tasks import checked, echo, filled, made, number_of, sealed
+from tests.data.tasks import checked, echo, filled, made, made_array, number_of, sealed
 from tests.engine.storms import Storm
 from tests.engine.strikes import Struck, strike
 from tests.promises.test_many_users import run_together
@@ -196,6 +196,35 @@ def test_an_exception_at_every_place_of_a_large_call(size: int) -> None:
                 break
     assert missed == 2
     assert struck > 10
+
+
+@unraisable
+def test_an_exception_at_every_place_of_a_call_that_makes_a_shared_array() -> None:
+    """Its block is announced and given up in one message or two, and owned once, however often these are read."""
+    missed = 0
+    with Executor(1, start_method="fork") as executor:
+        executor.submit(made_array, 1).result()
+        before = len(os.listdir("/proc/self/fd"))
+        for place in range(1, 3_000, 3):
+            future = None
+            try:
+                with strike(place) as blow:
+                    future = executor.submit(made_array, place)
+                    assert future.result(PATIENCE).tolist() == [place, 0]
+            except Struck:
+                pass
+            if future is not None:
+                found = future.result(PATIENCE)
+                found[1] = 1
+                assert executor.submit(sum, found).result(PATIENCE) == place + 1, blow.place
+                del found
+            missed += not blow.fell
+            if missed == 2:
+                break
+        del future
+        executor.submit(made_array, 1).result()
+        assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert missed == 2
 
 
 def leaves() -> st.SearchStrategy[Any]:

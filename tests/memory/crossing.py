@@ -25,7 +25,7 @@ class Crossing:
         return loan
 
     def announce(self, loan: Loan) -> None:
-        if not self.borrowed.knows(loan.block_id):
+        if self.borrowed.block(loan.block_id) is None:
             self.borrowed.learn(loan.block_id, loan.block.size, os.dup(loan.block.descriptor))
 
     def open(self, loan: Loan, token: Any = None) -> Parcel:

@@ -336,7 +336,7 @@ def test_an_unknown_block_says_so(crossing: Crossing) -> None:
         crossing.borrowed.open(loan.data)
     crossing.open(loan)
     crossing.borrowed.forget(loan.block_id)
-    assert not crossing.borrowed.knows(loan.block_id)
+    assert crossing.borrowed.block(loan.block_id) is None
     with pytest.raises(KeyError, match=str(loan.block_id)):
         crossing.borrowed.open(loan.data)
     crossing.borrowed.forget(loan.block_id)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from phalanx._engine.engine import Engine
 
 
-_OF_BLOCKS = frozenset((frames.BLOCK, frames.RETURNED, frames.FORGET_BLOCK))
+_OF_BLOCKS = frozenset((frames.BLOCK, frames.RETURNED, frames.FORGET_BLOCK, frames.FORGET_SHARE))
 
 
 class Intake:
@@ -122,13 +122,15 @@ class Intake:
             lending.learn(worker, *message)
         elif kind == frames.RETURNED:
             lending.take_back(worker, message)
+        elif kind == frames.FORGET_SHARE:
+            lending.forget_shares(worker, message)
         else:
             lending.forget(worker, message)
 
     def _on_results(self, worker: Worker, message: frames.ResultsMessage) -> None:
         engine = self._engine
         held = worker.held.get(message.batch)
-        if (worker.lends or worker.shares) and engine.packer.lending is not None:
+        if (worker.lends or worker.arrays) and engine.packer.lending is not None:
             engine.packer.lending.open(worker, message)
         if held is None:
             return

@@ -41,25 +41,28 @@ if TYPE_CHECKING:
     from phalanx._engine.workers import Worker
 
 
-def known_memory(number: int) -> Any:
-    """The memory of shared arrays, if it is still there."""
-    from phalanx._memory import arrays  # loaded by whoever has made some
-
-    return arrays.known_memory(number)
+# Among what was done of a message: a batch has no such number.
+_LEARNT = -1
 
 
 class Bound:
-    """A packed result, with what it refers to."""
+    """A packed result, with the blocks of the shared arrays in it."""
 
-    __slots__ = ("_data", "_handles")
+    __slots__ = ("_blocks", "_data")
 
-    def __init__(self, data: Any, handles: list[Any]) -> None:
+    def __init__(self, data: Any, blocks: list[Block]) -> None:
         self._data: Any = data if type(data) is Parcel else bytes(data)
-        self._handles = handles
+        self._blocks = blocks
 
     def load(self) -> Any:
         """Rebuild it."""
-        return self._data.load() if type(self._data) is Parcel else decode(self._data)
+        from phalanx._memory.arrays import memory_over  # not under the lock: it may bring NumPy
+
+        memories = list(map(memory_over, self._blocks))
+        try:
+            return self._data.load() if type(self._data) is Parcel else decode(self._data)
+        finally:
+            del memories  # until now there may have been nobody else who keeps them
 
 
 class Load:
@@ -125,6 +128,9 @@ class Lending:
                 packed = handle.packed if type(handle) is Shared else None
                 tally.lent_in += packed.size if type(packed) is Loan else 0
                 worker.shares[handle.number] = ref(handle)
+                if type(handle) is not Shared:
+                    # A result may name it until the worker has said that it has forgotten the handle.
+                    worker.arrays[handle.number] = handle.block
         for ticket, loan in load.loans:
             entries += self._announce_block(worker, loan.block)
             worker.lent[ticket] = loan
@@ -160,10 +166,15 @@ class Lending:
     def learn(self, worker: Worker, block: int, size: int, descriptor: int) -> None:
         """The worker has announced a block."""
         self.in_use = True
+        # Told twice, because an exception struck, it has the same descriptor; what was told after it, that the worker
+        # has given it up, may have been dealt with, too.
+        key = (_LEARNT, block)
+        if key in worker.opened:
+            return
         worker.lends.add(block)
-        # Told twice, it has the same number.
-        if descriptor >= 0 and not self._borrowed.knows(block):
+        if descriptor >= 0:
             self._borrowed.learn(block, size, descriptor)
+        worker.opened[key] = None
 
     def open(self, worker: Worker, message: ResultsMessage) -> None:
         """Make parcels of what the worker lends in its results."""
@@ -177,18 +188,24 @@ class Lending:
 
     def _opened(self, worker: Worker, key: tuple[int, ...], piece: Piece) -> Piece:
         tag, data = piece
-        handles: list[Any] = []
-        if tag & HANDLES:
-            numbers, data = frames.unpack_handles(data)
-            # While the batch is here, its arguments are; who keeps the result keeps them from now on.
-            handles = [known_memory(number) for number in numbers]
-        if tag & LENT:
-            try:
+        blocks: list[Block] = []
+        try:
+            if tag & HANDLES:
+                numbers, data = frames.unpack_handles(data)
+                blocks = [self._known_block(worker, number) for number in numbers]
+            if tag & LENT:
                 data = self._open(worker, key, data)
-            except KeyError as error:
-                why = f"{error.args[0]}. Perhaps no descriptors are left (ulimit -n)"
-                return ERROR, encode_error(OSError(f"a large result did not arrive: {why}"), "", "")
-        return tag & ~LENT & ~HANDLES, Bound(data, handles) if handles else data
+        except KeyError as error:
+            why = f"{error.args[0]}. Perhaps no descriptors are left (ulimit -n)"
+            return ERROR, encode_error(OSError(f"a large result did not arrive: {why}"), "", "")
+        return tag & ~LENT & ~HANDLES, Bound(data, blocks) if blocks else data
+
+    def _known_block(self, worker: Worker, number: int) -> Block:
+        """That of arrays: one that the worker was told of, or one that it has told of."""
+        block = worker.arrays.get(number) or self._borrowed.block(number)
+        if block is None:
+            raise KeyError(f"block {number}, of a shared array, was never announced here")
+        return block
 
     def _open(self, worker: Worker, key: tuple[int, ...], data: memoryview) -> Parcel:
         # A message that is dealt with twice, because an exception struck, is opened once. A parcel that was lost to
@@ -200,6 +217,12 @@ class Lending:
             self.lent_out += parcel.size
         parcel.bind()
         return parcel
+
+    def forget_shares(self, worker: Worker, numbers: list[int]) -> None:
+        """No result of the worker's will name these any more, unless it is told of them anew."""
+        for number in numbers:
+            if number not in worker.shares:
+                worker.arrays.pop(number, None)
 
     def forget(self, worker: Worker, blocks: list[int]) -> None:
         """The worker has given these up."""
@@ -242,6 +265,7 @@ class Lending:
         """The worker is gone: it uses nothing any more, and lends nothing new."""
         worker.lent.clear()
         worker.opened.clear()
+        worker.arrays.clear()
         while worker.lends:
             self._borrowed.forget(worker.lends.pop())
 

@@ -35,7 +35,7 @@ from phalanx._wire.pickling import decode, encode
 Outcome = tuple[bool, Any]
 """Whether the item succeeded, and its value or exception."""
 
-_LISTS = frozenset((frames.RETURNED, frames.FORGET_BLOCK))
+_LISTS = frozenset((frames.RETURNED, frames.FORGET_BLOCK, frames.FORGET_SHARE))
 _LOADABLE = frozenset((Parcel, Bound))
 FAILURES = frozenset((ERROR, RETRYABLE))
 

@@ -36,6 +36,7 @@ class Worker:
     """One worker, from the order to start it until it is reaped. Facts; the policy holds the state."""
 
     __slots__ = (
+        "arrays",
         "asked",
         "blocks",
         "channel",
@@ -93,6 +94,8 @@ class Worker:
         self.opened: dict[tuple[int, ...], Any] = {}
         self.shares: dict[int, Any] = {}
         """By number: weak references to the handles that it was told of."""
+        self.arrays: dict[int, Any] = {}
+        """By number: blocks of shared arrays that its results may name."""
         self.said: deque[str] = deque(maxlen=LAST_LINES)
         """The last lines that it has printed on stderr, if that is captured."""
         self.wants: str | None = None

@@ -3,6 +3,9 @@
 They travel as handles (see `shared`): to workers, within containers, as slices and views, and back. What is computed
 from them is ordinary memory again, though NumPy keeps the type; so what is pickled is looked at, whether it lies in
 the shared block. If not, or where nobody gathers handles, it goes by value, as an ordinary array.
+
+Back goes the number alone if the parent knows the memory, because it has told of it and has not taken that back; else
+the worker announces the block first, as it does with those of large results.
 """
 
 from __future__ import annotations
@@ -29,19 +32,23 @@ _memories: WeakValueDictionary[int, ArrayMemory] = WeakValueDictionary()
 class ArrayMemory(Handle):
     """The block behind arrays; known by the block's number in all processes."""
 
-    __slots__ = ("base", "block", "is_borrowed")
+    __slots__ = ("base", "block", "is_borrowed", "stays")
 
     def __init__(self, block: Block, is_borrowed: bool) -> None:
-        """`is_borrowed`: the parent has made it, and knows what comes back."""
+        """`is_borrowed`: the parent has told of it, and knows what comes back."""
         self.block = block
         self.is_borrowed = is_borrowed
+        self.stays = False
+        """The parent cannot be told of it."""
         self.base: int = np.frombuffer(block.map, np.uint8).__array_interface__["data"][0]
         super().__init__(block.id)
         _memories[block.id] = self
 
+    def part(self) -> None:
+        self.is_borrowed = False
+
     def is_met(self) -> bool:
-        # A worker's own arrays are nothing to the parent; they go back by value.
-        return (self.is_borrowed or not shared.is_result()) and super().is_met()
+        return not (self.stays and shared.is_result()) and super().is_met()
 
     def offset(self, array: np.ndarray[Any, Any]) -> int | None:
         """Where in the block the array begins; None if not all of it lies there."""
@@ -52,10 +59,6 @@ class ArrayMemory(Handle):
                 return start if 0 <= start <= self.block.size else None
             low, high = low + min(0, (length - 1) * stride), high + max(0, (length - 1) * stride)
         return start if low >= 0 and high <= self.block.size else None
-
-    def __del__(self) -> None:
-        if hasattr(self, "block"):
-            self.block.close()
 
 
 class SharedArray(np.ndarray[Any, Any]):
@@ -91,18 +94,17 @@ def _over(
     return found
 
 
-def known_memory(number: int) -> ArrayMemory | None:
-    """The memory with this number, if this process still has it."""
-    return _memories.get(number)
+def memory_over(block: Block) -> ArrayMemory:
+    """The memory of arrays that are in this block, of which a worker has told."""
+    return _memories.get(block.id) or ArrayMemory(block, is_borrowed=False)
 
 
 def empty(shape: Shape, dtype: Any = float) -> SharedArray:
     """An array of this shape in shared memory, which tasks in all workers can read and write.
 
-    It travels as a handle: neither sending nor returning it, or a slice or view of it, copies anything. (One that a
-    task makes itself and returns arrives as a copy, which nobody shares.) Nobody keeps two tasks from writing to one
-    place; give each its own part, or use a lock. The memory is given back when the last array that uses it is gone,
-    in all processes.
+    It travels as a handle: neither sending nor returning it, or a slice or view of it, copies anything, also if a
+    task has made it. Nobody keeps two tasks from writing to one place; give each its own part, or use a lock. The
+    memory is given back when the last array that uses it is gone, in all processes.
 
     Args:
         shape: As for `numpy.empty`: a number of elements, or one for each dimension.

@@ -293,9 +293,9 @@ class Borrowed:
         block = self._blocks.get(block_id) or self._blocks.setdefault(block_id, Block(block_id, size))
         block.take_over(descriptor)
 
-    def knows(self, block_id: int) -> bool:
-        """Whether the block was announced, and not forgotten."""
-        return block_id in self._blocks
+    def block(self, block_id: int) -> Block | None:
+        """The block itself, if it was announced and not forgotten."""
+        return self._blocks.get(block_id)
 
     def open(self, data: bytes | memoryview, token: Any = None, *, binding: bool = True) -> Parcel:
         """Begin a lease of what `Loan.data` names; if not `binding`, its end is told only if `bind` was called."""

@@ -43,13 +43,20 @@ class Handle:
         alive.add(weakref.ref(self, alive.discard))
 
     def meet(self) -> None:
-        """It is being pickled: whoever gathers takes note. Raises `pickle.PicklingError` if nobody does."""
-        if _here.found is None:
+        """It is being pickled: whoever gathers for a task takes note.
+
+        Raises `pickle.PicklingError` if nobody does.
+        """
+        if _here.found is None or _here.is_result:
             raise pickle.PicklingError(
                 "what is shared travels only as (part of) an argument of a task of phalanx; a result, or "
                 "something that is pickled by other means, needs a copy: send the object itself"
             )
         self.is_met()
+
+    def part(self) -> None:
+        """In a worker: the parent has forgotten it."""
+        return
 
     def is_met(self) -> bool:
         """It is being pickled: False if nobody gathers; whoever does takes note."""
@@ -210,7 +217,9 @@ def remember_array(number: int, block: Any) -> None:
 def forget(numbers: list[int]) -> None:
     """These handles will not come any more."""
     for number in numbers:
-        _known.pop(number, None)
+        kept = _known.pop(number, None)
+        if kept is not None and isinstance(kept.made, Handle):
+            kept.made.part()  # somebody here may use it still
 
 
 def recall(number: int) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 VARIABLES = (
@@ -60,14 +61,12 @@ def _set_threads(library: Any, threads: int) -> None:
     if library.internal_api == "openblas":
         from ctypes import c_int  # threadpoolctl has it already
 
-        try:
-            is_running = c_int.in_dll(library.dynlib, "blas_server_avail")
+        # A build that hides its variables has none of these.
+        with suppress(ValueError):
             number = c_int.in_dll(library.dynlib, "blas_cpu_number")
-        except ValueError:  # a build that hides its variables
-            is_running = None
-        if is_running is not None and not is_running.value:
-            number.value = threads
-            return
+            if not c_int.in_dll(library.dynlib, "blas_server_avail").value:
+                number.value = threads
+                return
     library.set_num_threads(threads)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from phalanx._memory import Borrowed, Depot, Loan, Parcel, lend_pickle, pack, shared
 from phalanx._wire import frames
@@ -29,6 +30,12 @@ class Lending:
         self._lent: dict[int, Loan] = {}
         self._tickets = count(1)
         self._returned: deque[int] = deque()
+        self._made: dict[int, ref[Any]] = {}
+        """Memories of arrays that the parent was told of, by the numbers of their blocks."""
+        self._gone: deque[int] = deque()
+        """Those of them that have ended."""
+        self._parted: list[int] = []
+        """Handles that the parent has forgotten, and of which it is to hear that we have, too."""
         self._borrowed = Borrowed(self._returned)
 
     # -- results ------------------------------------------------------------------------------------------
@@ -36,19 +43,34 @@ class Lending:
     def value(self, dumps: Callable[..., bytes], value: Any) -> tuple[int, bytes]:
         """Tag bits and bytes of a value. What `dumps` raises comes through."""
         if not shared.handles_alive():
-            return self._value(dumps, value)
+            return self._sent(dumps, value, pack(dumps, value, self._depot))
         with shared.gathering(result=True) as found:
-            bits, data = self._value(dumps, value)
+            packed = pack(dumps, value, self._depot)
+            while not all(map(self._is_known, found)):
+                found.clear()
+                packed = pack(dumps, value, self._depot)
+            bits, data = self._sent(dumps, value, packed)
         if not found:
             return bits, data
         return bits | HANDLES, frames.pack_handles([handle.number for handle in found], data)
 
-    def _value(self, dumps: Callable[..., bytes], value: Any) -> tuple[int, bytes]:
-        packed = pack(dumps, value, self._depot)
+    def _sent(self, dumps: Callable[..., bytes], value: Any, packed: bytes | Loan) -> tuple[int, bytes]:
         if type(packed) is Loan:
             data = self._send(packed, self._announce)
             return (0, dumps(value, 5)) if data is None else (LENT, data)
         return 0, packed  # type: ignore[return-value]
+
+    def _is_known(self, memory: Any) -> bool:
+        """Whether the parent knows this memory of arrays, being told of it now if need be; if not, it stays here."""
+        block = memory.block
+        if memory.is_borrowed or block.id in self._made:
+            return True
+        if self._announce(frames.pack_block(block.id, block.size), block.descriptor):
+            gone, number = self._gone, block.id
+            self._made[number] = ref(memory, lambda _: gone.append(number))
+            return True
+        memory.stays = True
+        return False
 
     def pickled(self, data: bytes, announce: Callable[[bytes, int], bool]) -> bytes | None:
         """The same for what is large and pickled already; None if it has to go as it is."""
@@ -78,8 +100,9 @@ class Lending:
             self._borrowed.learn(block, size, descriptor)
 
     def forget_shares(self, numbers: list[int]) -> None:
-        """The handles with these numbers are gone."""
+        """The handles with these numbers are gone. Results may have named them until now: the parent is answered."""
         shared.forget(numbers)
+        self._parted += numbers
 
     def forget(self, blocks: list[int]) -> None:
         """The parent has given these up."""
@@ -115,7 +138,14 @@ class Lending:
         notes, returned = b"", self._returned
         if returned:
             notes += frames.pack_ids(frames.RETURNED, [returned.popleft() for _ in range(len(returned))])
+        if self._parted:
+            parted, self._parted = self._parted, []
+            notes += frames.pack_ids(frames.FORGET_SHARE, parted)
         gone = self._depot.trimmed()
+        while self._gone:
+            number = self._gone.popleft()
+            self._made.pop(number, None)
+            gone.append(number)
         if gone:
             self._known.difference_update(gone)
             notes += frames.pack_ids(frames.FORGET_BLOCK, gone)
