@@ -32,6 +32,7 @@ from phalanx._engine.jobs import CallJob, Job
 from phalanx._engine.losses import StartError
 from phalanx._engine.packing import Packer
 from phalanx._engine.performing import Performer
+from phalanx._engine.reminding import Reminder
 from phalanx._engine.tally import Tally
 from phalanx._engine.waiting import Waitable
 from phalanx._engine.workers import Worker
@@ -128,6 +129,7 @@ class Engine:
         """Workers to be killed as soon as they are there: nobody can kill what is about to be started."""
         self.performer = Performer(self)
         self._perform = self.performer.table
+        self._reminder = None if packer.lending is None else Reminder(self)
 
     # -- the critical section -------------------------------------------------------------------------
 

@@ -101,9 +101,7 @@ class Performer:
         if lending is not None:
             self._engine.tally.bytes_in += len(out.data)
         if lending is not None and lending.in_use:
-            notes = lending.notes(worker, self._engine.workers)
-            if notes:
-                worker.channel.put(Outgoing(notes))
+            self._put_notes(worker)
             for entry in lending.announce(worker, out.holds, self._engine.tally) if out.holds else ():
                 worker.channel.put(entry)
         worker.channel.put(out)
@@ -111,6 +109,19 @@ class Performer:
         if out.functions:
             worker.known.update([number for number, _ in out.functions])
         self.flush(worker)
+
+    def _put_notes(self, worker: Worker) -> bool:
+        """What there is to say of blocks."""
+        lending = self._engine.packer.lending
+        notes = b"" if lending is None else lending.notes(worker, self._engine.workers)
+        if notes:
+            worker.channel.put(Outgoing(notes))
+        return bool(notes)
+
+    def send_notes(self, worker: Worker) -> None:
+        """Under the lock: tell a worker that is idle what it would hear with its next batch."""
+        if self._put_notes(worker):
+            self.flush(worker)
 
     def flush(self, worker: Worker) -> None:
         """Write what can be written; the rest waits for the channel to become writable."""

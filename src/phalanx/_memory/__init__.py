@@ -2,6 +2,7 @@
 
 from phalanx._memory.blocks import Block
 from phalanx._memory.depot import Depot
+from phalanx._memory.letting_go import listen
 from phalanx._memory.parcels import LARGE, Borrowed, Loan, Offered, Parcel, lend_pickle, pack
 from phalanx._memory.repeats import Repeats
 
@@ -15,5 +16,6 @@ __all__ = [
     "Parcel",
     "Repeats",
     "lend_pickle",
+    "listen",
     "pack",
 ]

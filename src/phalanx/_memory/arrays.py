@@ -41,7 +41,7 @@ class ArrayMemory(Handle):
         self.stays = False
         """The parent cannot be told of it."""
         self.base: int = np.frombuffer(block.map, np.uint8).__array_interface__["data"][0]
-        super().__init__(block.id)
+        super().__init__(block.id, block.size)
         _memories[block.id] = self
 
     def part(self) -> None:

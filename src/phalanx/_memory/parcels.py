@@ -27,6 +27,7 @@ from typing import Any
 
 from phalanx._memory.blocks import Block
 from phalanx._memory.depot import Depot, Taker
+from phalanx._memory.letting_go import let_go
 from phalanx._memory.repeats import Repeats
 
 PROTOCOL = 5
@@ -197,7 +198,7 @@ class Lease:
         self._forks = _forks[0]
         self._returned = returned
 
-    def __del__(self) -> None:
+    def __del__(self, let_go: Callable[[int], object] = let_go) -> None:
         if not hasattr(self, "_returned"):  # an exception may strike even before all is stored
             return
         if not self.is_binding:
@@ -206,6 +207,7 @@ class Lease:
             self.block.spoil()
         self._mapped.discard(id(self))
         self._returned.append(self._token)
+        let_go(self.block.size)
 
     def map(self) -> memoryview | None:
         """Look at the block through a new private mapping, which keeps the lease while it is in use.

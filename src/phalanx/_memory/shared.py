@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from phalanx._memory.depot import Depot
+from phalanx._memory.letting_go import Weight
 from phalanx._memory.parcels import Loan, pack
 
 T = TypeVar("T")
@@ -36,10 +37,12 @@ alive: set[weakref.ref[Handle]] = set()
 class Handle:
     """Something that travels as a number."""
 
-    __slots__ = ("__weakref__", "number")
+    __slots__ = ("__weakref__", "_weight", "number")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, size: int) -> None:
+        """`size`: bytes in blocks that it stands for."""
         self.number = number
+        self._weight = Weight(size)
         alive.add(weakref.ref(self, alive.discard))
 
     def meet(self) -> None:
@@ -114,7 +117,8 @@ class Shared(Handle, Generic[T]):
         self._depot = Depot(most_blocks=1)
         self._object = obj
         self.packed: bytes | Loan = pack(pickle.dumps, obj, self._depot)
-        super().__init__(int.from_bytes(os.urandom(8), "little") >> 1 | 1)
+        size = self.packed.size if type(self.packed) is Loan else 0
+        super().__init__(int.from_bytes(os.urandom(8), "little") >> 1 | 1, size)
 
     def get(self) -> T:
         """The object, in the process that shares it."""
