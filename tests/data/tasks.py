@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.random  # by now: a worker that is forked while a thread loads it has half of it
 
 import phalanx
 from tests.promises.supervised import Marker

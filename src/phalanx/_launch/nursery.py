@@ -224,6 +224,12 @@ def run_nursery(entry: Entry, setup: WorkerSetup, sock: socket.socket, user_pid:
     # kill the one who clears up after it.
     os.setsid()
     forked.forget_exit_handlers()
+    if setup.threads is not None:
+        # Here once for all workers, and not in each: OpenBLAS starts the threads that it may not use before it hears
+        # how many it may, each of which looks for work for a tenth of a second; and ends them before the next fork.
+        # Source: OpenBLAS, `driver/others/blas_server.c` (`goto_set_num_threads`) and `memory.c` (`pthread_atfork`).
+        setup.threads.apply()
+        setup.threads = None
     # What a collection touches is copied: workers leave alone what they share with the nursery.
     gc.freeze()
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import Any
 
 VARIABLES = (
@@ -41,33 +40,13 @@ class ThreadLimit:
         return ThreadLimit, (self._threads, self._is_asked_for)
 
     def apply(self) -> None:
-        """In the worker."""
+        """In the worker, or in the process that it is forked from."""
         # Not `update`, which asks abstract base classes: in a forked worker, pages of memory to be copied.
         for name, value in self.environment.items():
             os.environ[name] = value
         for each in () if self._found is None else self._found.lib_controllers:
             if self._is_asked_for or (each.num_threads or 0) > self._threads:
-                _set_threads(each, self._threads)
-
-
-def _set_threads(library: Any, threads: int) -> None:
-    """As the library's own function does, which starts no threads here.
-
-    OpenBLAS with threads of its own loses them in a fork. Its function would first start as many as it had, each
-    of which looks for work for a tenth of a second before it sleeps; after that it stores the number, which is
-    all that is wanted. The next call that needs several threads starts them. Source: OpenBLAS,
-    `driver/others/blas_server.c`, `goto_set_num_threads` and `blas_thread_init`.
-    """
-    if library.internal_api == "openblas":
-        from ctypes import c_int  # threadpoolctl has it already
-
-        # A build that hides its variables has none of these.
-        with suppress(ValueError):
-            number = c_int.in_dll(library.dynlib, "blas_cpu_number")
-            if not c_int.in_dll(library.dynlib, "blas_server_avail").value:
-                number.value = threads
-                return
-    library.set_num_threads(threads)
+                each.set_num_threads(self._threads)
 
 
 _seen: tuple[int, Any] = 0, None
