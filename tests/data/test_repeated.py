@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phalanx import Pool
+from phalanx import Executor, Pool
 from phalanx import map as phalanx_map
 
 SIZE = 1 << 20
@@ -71,7 +71,38 @@ def test_what_a_partial_holds_is_sent_once_to_each_worker(start_method: str) -> 
     array = np.ones(SIZE // 8)
     with Pool(2, start_method=start_method) as pool:
         assert pool.map(partial(np.dot, array), [2.0] * 40, 1)[0][0] == 2.0
-        assert pool.stats().bytes_in < 3 * SIZE
+        stats = pool.stats()
+        assert stats.bytes_in < 3 * SIZE
+        assert stats.bytes_in - stats.lent_in < SIZE // 10, "and lies in a block, which the workers map"
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_what_a_function_from_here_holds_is_lent_too(start_method: str) -> None:
+    array = np.arange(SIZE / 8)
+
+    def nth(index: int) -> float:
+        array[0] += 1  # the worker's own, as after ordinary pickling
+        return float(array[index])
+
+    with Pool(2, start_method=start_method) as pool:
+        assert pool.map(nth, range(5, 45), 1) == list(range(5, 45))
+        array[:] = -1
+        assert pool.map(nth, [7]) == [-1.0], "what it was when it was sent"
+        array[:] = 1
+        assert pool.map(nth, [7]) == [1.0]
+        stats = pool.stats()
+        assert stats.bytes_in - stats.lent_in < SIZE // 10
+    assert array[0] == 1
+
+
+def test_what_a_function_holds_goes_back_when_its_call_has_ended() -> None:
+    with Executor(1, start_method="fork") as executor:
+        for number in range(10):
+            assert next(executor.map(partial(np.dot, np.full(SIZE // 8, number)), [1.0]))[0] == number
+        executor.submit(abs, 1).result()  # before which the worker forgets it
+        executor.submit(abs, 1).result()
+        depot = executor._shut.session.packer.lending.depot  # type: ignore[union-attr]
+        assert depot.lent_bytes == 0
 
 
 def test_one_call_repeats_it_too() -> None:

@@ -96,7 +96,9 @@ class Lending:
     def put_in(self, message: BatchMessage, functions: list[tuple[int, Any]]) -> Load:
         """Put plain bytes where the message and the functions are more than that; returns what they need."""
         load = Load()
-        functions[:] = [(number, self._unladen(payload, load)) for number, payload in functions]
+        functions[:] = [
+            self._piece(number, self._unladen(payload, load), load) for number, payload in functions
+        ]
         if message.form == WHOLE_LENT or type(message.body) is Laden:
             message.body = self._put(self._unladen(message.body, load), load)
         elif message.form == EACH:

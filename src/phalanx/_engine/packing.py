@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from phalanx._engine.arrivals import LOCAL, VALUES, Segment
@@ -138,11 +139,20 @@ class PicklePacker(Packer):
     def function(self, function: Any) -> Any:
         thing = self.definitions.with_company(function)
         try:
-            return self._gather(lambda: self._encode_any(thing, side="function", root="fn"))
+            return self._gather(lambda: self._function(thing))
         except Exception:
             if thing is not function:  # what is wrong with it is told in its own terms, if that is the cause
                 self._gather(lambda: self._encode_any(function, side="function", root="fn"))
             raise
+
+    def _function(self, function: Any) -> bytes | Loan:
+        """By reference or by value, with what is large in a block."""
+        for dumps in (self._dumps, self._dumps_anew):
+            with suppress(Exception):
+                packed = pack(dumps, function, self._depot)
+                self.lending.in_use |= type(packed) is Loan
+                return packed
+        return self._encode_any(function, side="function", root="fn")  # which says what refuses
 
     def pickled(self, function: Any) -> bytes:
         return self._encode_any(function, side="function", root="fn")

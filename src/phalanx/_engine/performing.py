@@ -85,15 +85,17 @@ class Performer:
     def pack(self, worker: Worker, job: Job, batch: Batch) -> Outgoing:
         """The batch as what the worker's channel carries, with the functions that it does not know yet."""
         message, functions = job.message(self._engine.packer, batch)
-        unknown: list[tuple[int, Any]] = []
+        unknown: list[int] = []
+        new: list[tuple[int, Any]] = []
         if not functions <= worker.known:
             # A function is missing if its job has ended in this very moment: then its items will not run.
             payloads = self._engine.payloads
-            unknown = [(n, payloads[n]) for n in functions - worker.known if n in payloads]
+            unknown = [n for n in functions - worker.known if n in payloads]
+            new = [(n, payloads[n]) for n in unknown]
         stale, worker.stale = worker.stale, []
         lending = self._engine.packer.lending
-        load = None if lending is None or not lending.in_use else lending.put_in(message, unknown)
-        return Outgoing(self._engine.packer.messages(unknown, message, stale), batch, unknown, holds=load)
+        load = None if lending is None or not lending.in_use else lending.put_in(message, new)
+        return Outgoing(self._engine.packer.messages(new, message, stale), batch, unknown, holds=load)
 
     def send_packed(self, worker: Worker, out: Outgoing) -> None:
         """Under the lock. In this order: from the `put` on, the worker holds the batch."""
@@ -107,7 +109,7 @@ class Performer:
         worker.channel.put(out)
         worker.hold(out.batch)
         if out.functions:
-            worker.known.update([number for number, _ in out.functions])
+            worker.known.update(out.functions)
         self.flush(worker)
 
     def _put_notes(self, worker: Worker) -> bool:

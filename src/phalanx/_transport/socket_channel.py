@@ -54,7 +54,7 @@ _data = itemgetter(0)
 
 
 class Outgoing:
-    """Bytes on their way to a worker, and what the worker has from then on: a batch, functions.
+    """Bytes on their way to a worker, and what the worker has from then on: a batch, functions by their numbers.
 
     `descriptor`, which stays open as long as `holds` lives, travels with the first byte, which is that of a
     `BLOCK` frame.
@@ -66,7 +66,7 @@ class Outgoing:
         self,
         data: Any,
         batch: Any = None,
-        functions: Sequence[tuple[int, Any]] = (),
+        functions: Sequence[int] = (),
         descriptor: int = -1,
         holds: object = None,
     ) -> None:

@@ -116,18 +116,19 @@ class Lending:
             if block is not None:  # else it did not arrive, and who asks for it learns that
                 shared.remember_array(number, block)
         else:
-            shared.remember(number, self._open(data) if form == frames.PICKLED_IN_BLOCK else bytes(data))
+            shared.remember(number, self.opened(data) if form == frames.PICKLED_IN_BLOCK else bytes(data))
 
     def open(self, message: BatchMessage) -> None:
         """Make parcels of what is lent in a batch; they are returned when the message is gone, run or not."""
         if message.form == WHOLE_LENT:
-            message.form, message.body = WHOLE, self._open(message.body)
+            message.form, message.body = WHOLE, self.opened(message.body)
         elif message.form == EACH:
             message.body = [
-                (tag & ~LENT, self._open(data)) if tag & LENT else (tag, data) for tag, data in message.body
+                (tag & ~LENT, self.opened(data)) if tag & LENT else (tag, data) for tag, data in message.body
             ]
 
-    def _open(self, data: memoryview) -> Parcel | Missing:
+    def opened(self, data: memoryview) -> Parcel | Missing:
+        """What is lent under the ticket in front of it."""
         try:
             return self._borrowed.open(data[TICKET_BYTES:], int.from_bytes(data[:TICKET_BYTES], "little"))
         except KeyError as error:

@@ -179,7 +179,9 @@ def serve_socket(inlet: Inlet, page: Any, outlet: Outlet, codec: PickleCodec, in
             del message
         elif kind == frames.FUNCTION:
             number, payload = frames.unpack_function(body)
-            loop.runner.learn(number, bytes(payload))
+            loop.runner.learn(
+                number & ~frames.LENT, codec.opened(payload) if number & frames.LENT else bytes(payload)
+            )
         elif kind == frames.FORGET:
             loop.runner.forget(frames.unpack_function(body)[0])
         elif kind != frames.DEFINITION:  # which comes a second time if something struck the parent

@@ -121,6 +121,12 @@ class PickleCodec(Codec):
         if self._lending is not None:
             self._lending.open(message)
 
+    def opened(self, data: memoryview) -> Any:
+        """What is lent as a whole, ready to be loaded."""
+        lending = self.lending()
+        assert lending is not None, "nobody could have lent it"
+        return lending.opened(data)
+
     def hear(self, kind: int, body: Any) -> None:
         """What the parent says of blocks."""
         lending = self.lending()
