@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from phalanx._engine.arrivals import LOCAL, Segment
-from phalanx._engine.packing import DirectPacker, Packer, PicklePacker
+from phalanx._engine.direct import DirectPacker
+from phalanx._engine.packing import Packer, PicklePacker
 from phalanx._wire.failures import encode_error
 from phalanx._wire.frames import EACH, ERROR, VALUE, WHOLE
 from phalanx._wire.pickling import encode

@@ -7,7 +7,8 @@ from typing import Any
 
 from phalanx._base.page import CLAIM, CURRENT, LIMIT, NO_LIMIT
 from phalanx._engine.arrivals import Segment
-from phalanx._engine.packing import DirectPacker, Packer, PicklePacker
+from phalanx._engine.direct import DirectPacker
+from phalanx._engine.packing import Packer, PicklePacker
 from phalanx._platform.pages import LocalPages
 from phalanx._wire import frames
 from phalanx._wire.frames import BatchMessage, ResultsMessage

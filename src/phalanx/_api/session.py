@@ -22,10 +22,11 @@ from phalanx._base.identity import WorkerSetup
 from phalanx._base.options import Options
 from phalanx._engine.callbacks import Callbacks
 from phalanx._engine.definitions import Definitions
+from phalanx._engine.direct import DirectPacker
 from phalanx._engine.driver import Driver
 from phalanx._engine.engine import Engine
 from phalanx._engine.jobs import InheritedSource, Job, SequenceSource, Source
-from phalanx._engine.packing import AttachTrace, DirectPacker, Packer, PicklePacker
+from phalanx._engine.packing import AttachTrace, Packer, PicklePacker
 from phalanx._engine.waiting import Waitable
 from phalanx._launch.mains import check_not_in_main
 from phalanx._observe.output import show

@@ -1,4 +1,4 @@
-"""From jobs to messages for workers, and from segments to values: what differs between processes and this process.
+"""From jobs to messages for workers, and from segments to values: what processes need. (`direct`: within this one.)
 
 Nothing here holds a lock, because packing a map's items runs users' pickling. Calls are packed when they are
 submitted; a map's items when their batch is sent.
@@ -16,7 +16,7 @@ from phalanx._engine.arrivals import LOCAL, VALUES, Segment
 from phalanx._engine.definitions import Definitions
 from phalanx._engine.lending import Bound, Lending
 from phalanx._memory import LARGE, Loan, Offered, Parcel, Repeats, pack
-from phalanx._memory.shared import Laden, alive, gathering, unwrap
+from phalanx._memory.shared import Laden, alive, gathering
 from phalanx._wire import frames
 from phalanx._wire.by_value import by_value_pickler, dump_with, is_current
 from phalanx._wire.failures import decode_error, encode_error
@@ -279,58 +279,14 @@ class PicklePacker(Packer):
 
     def _error(self, data: Any) -> BaseException:
         error, trace, note = decode_error(data)
-        _add_note(error, note)
+        add_note(error, note)
         if trace:
             self._attach(error, trace)
         return error
 
 
-class DirectPacker(Packer):
-    """For workers in this process: objects go as they are."""
-
-    keeps_objects = True
-
-    def function(self, function: Any) -> Any:
-        return function
-
-    def reference(self, function: Any) -> Any:
-        return function
-
-    def call(self, call: Any) -> Any:
-        if alive:
-            *function, args, kwargs = call
-            return (*function, tuple(map(unwrap, args)), unwrap(kwargs))
-        return call
-
-    def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
-        if alive:
-            return EACH, [(VALUE, unwrap(item)) for item in items]
-        return EACH, [(VALUE, item) for item in items]
-
-    def messages(self, functions: list[tuple[int, Any]], batch: BatchMessage, stale: list[int]) -> Any:
-        parts: list[tuple[int, Any]] = [(frames.FORGET, number) for number in stale]
-        parts += [(frames.FUNCTION, pair) for pair in functions]
-        return [*parts, (frames.BATCH, batch)]
-
-    def stop(self) -> Any:
-        return [(frames.STOP, None)]
-
-    def read(self, kind: int, body: Any) -> Any:
-        if kind != frames.START_FAILED:
-            return body
-        error, text, _ = body
-        self._attach(error, text)
-        return lambda: error
-
-    def outcome(self, tag: int, data: Any) -> Outcome:
-        if tag not in FAILURES:
-            return True, data
-        error, _, note = data
-        _add_note(error, note)
-        return False, error
-
-
-def _add_note(error: BaseException, note: str) -> None:
+def add_note(error: BaseException, note: str) -> None:
+    """Once, whatever the number of calls for the same exception."""
     if note and note not in getattr(error, "__notes__", ()):
         error.add_note(note)
 
