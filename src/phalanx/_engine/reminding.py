@@ -17,9 +17,9 @@ class Reminder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._process = os.getpid()
-        listen(self._remind)
+        listen(self)
 
-    def _remind(self) -> None:
+    def remind(self) -> None:
         """Called by finalizers: anywhere, so it does not wait for the lock, nor for room in a channel."""
         engine = self._engine
         if engine.released or os.getpid() != self._process or engine.is_mine():

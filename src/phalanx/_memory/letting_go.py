@@ -10,11 +10,19 @@ ends. So a listener waits for nobody, and what it needs hangs on objects, for mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from weakref import WeakMethod
+from typing import Protocol
+from weakref import ref
 
 # So much may wait for the next message in any case. Somewhat less than what a user would look for, and so much that
 # a message for it takes no time beside what it took to fill it.
 WORTH_TELLING = 8_000_000
+
+
+class Listener(Protocol):
+    """Who can send a message of its own."""
+
+    def remind(self) -> object:
+        """Much was let go of."""
 
 
 class _Ear:
@@ -22,11 +30,11 @@ class _Ear:
 
     def __init__(self) -> None:
         self._bytes = 0
-        self._listeners: set[WeakMethod[Callable[[], object]]] = set()
+        self._listeners: set[ref[Listener]] = set()
 
-    def listen(self, listener: Callable[[], object]) -> None:
-        """Have this method called when much is let go of, as long as its object lives."""
-        self._listeners.add(WeakMethod(listener, self._listeners.discard))
+    def listen(self, listener: Listener) -> None:
+        """Have it reminded when much is let go of, as long as it lives."""
+        self._listeners.add(ref(listener, self._listeners.discard))
 
     def let_go(self, size: int) -> None:
         """So many bytes are not used any more."""
@@ -36,7 +44,7 @@ class _Ear:
             for each in list(self._listeners):
                 listener = each()
                 if listener is not None:
-                    listener()
+                    listener.remind()
 
 
 _ear = _Ear()
