@@ -100,8 +100,15 @@ def test_leaks():
                                    "_thread.start_new_thread({}, ())"])  # fmt: skip
 def test_a_thread_is_named(run, start: str) -> None:
     result = run(f"""
+begun = threading.Event()
+
+def stay():
+    begun.set()
+    threading.Event().wait()
+
 def test_leaks():
-    {start.format("threading.Event().wait")}
+    {start.format("stay")}
+    begun.wait()
 """)
     assert_leak(
         result, r".*threads: (<Thread\(stray, started daemon|thread \d+, not of threading|<_DummyThread).*"

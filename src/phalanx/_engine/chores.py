@@ -30,6 +30,10 @@ class Chore(ABC):
     def do(self, engine: Engine) -> None:
         """Do it, once."""
 
+    def sends_to(self, worker: Worker) -> bool:
+        """Whether it sends a batch to this worker."""
+        return False
+
 
 class SendItems(Chore):
     """Pack the items of a batch and send them."""
@@ -38,6 +42,9 @@ class SendItems(Chore):
         self._worker = worker
         self._job = job
         self._batch = batch
+
+    def sends_to(self, worker: Worker) -> bool:
+        return worker is self._worker
 
     def do(self, engine: Engine) -> None:
         out = engine.performer.pack(self._worker, self._job, self._batch)

@@ -77,10 +77,13 @@ class Performer:
         job = self._engine.jobs[command.batch.job]
         if job.spec.timeout is not None:
             worker.time_items()
-        if job.packs_quietly:
+        # None overtakes another: what a worker claims and is left are numbers that grow, and say nothing otherwise.
+        chores = self._engine.chores
+        waits = chores and any(chore.sends_to(worker) for chore in list(chores))
+        if job.packs_quietly and not waits:
             self.send_packed(worker, self.pack(worker, job, command.batch))
         else:
-            self._engine.chores.append(SendItems(worker, job, command.batch))
+            chores.append(SendItems(worker, job, command.batch))
 
     def pack(self, worker: Worker, job: Job, batch: Batch) -> Outgoing:
         """The batch as what the worker's channel carries, with the functions that it does not know yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import Any
 
@@ -36,6 +37,7 @@ class Worker:
     """One worker, from the order to start it until it is reaped. Facts; the policy holds the state."""
 
     __slots__ = (
+        "_fence",
         "arrays",
         "asked",
         "blocks",
@@ -83,6 +85,8 @@ class Worker:
         self.cut: int | None = None
         self.next_seq = 0
         self.sent_tasks = 0
+        # A processor may do a load before the store in front of it is seen by others; not across a lock.
+        self._fence = threading.RLock()
         self.writing = False
         # What is lent and borrowed (see `lending`): blocks announced to it, loans by ticket, tickets and blocks
         # that it is to be told of; blocks that it has announced, and what was opened of a message being dealt with.
@@ -124,8 +128,10 @@ class Worker:
         """
         if self.limit is None or seq < self.limit:
             self.limit = seq
-        self.page[LIMIT] = self.limit
-        cut = max(seq, self.page[CLAIM])
+        with self._fence:
+            self.page[LIMIT] = self.limit
+        with self._fence:
+            cut = max(seq, self.page[CLAIM])
         self.cut = cut if self.cut is None or cut < self.cut else self.cut
         return self.cut
 
