@@ -187,6 +187,17 @@ def test_exceptions_bring_their_large_arguments(executor: Executor) -> None:
     assert number_of(error.args[1]) == 5
 
 
+def test_a_worker_without_memory_for_blocks_has_its_pool_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as soon_over:
+        refuse(soon_over)
+        pool = Pool(1, start_method="fork")
+        pool.apply(abs, (1,))
+    with pool, pytest.warns(RuntimeWarning, match="copied through a pipe") as told:
+        results = [number_of(pool.apply(sealed, (number, LARGE))) for number in range(3)]
+    assert results == [0, 1, 2]
+    assert len(told) == 1
+
+
 def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on new depots, those of forked workers too, find no memory."""
     monkeypatch.setitem(Depot.__init__.__kwdefaults__, "left", lambda: 0)
@@ -195,6 +206,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_memory_for_blocks_everything_crosses_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch)
     with Pool(2, start_method="fork") as pool:
+        with pytest.warns(RuntimeWarning, match="no block of shared memory") as told:
+            found = [number_of(pool.apply(checked, (sealed(1, LARGE),))) for _ in range(2)]
+        assert found == [1, 1]
+        assert len(told) == 1, "once"
         for turn in range(3):
             results = pool.map(checked, [sealed(number, LARGE) for number in range(10)])
             assert [number_of(result) for result in results] == list(range(10)), turn

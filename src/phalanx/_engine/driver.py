@@ -21,7 +21,7 @@ from phalanx._engine.background import Background
 from phalanx._engine.engine import Engine
 from phalanx._engine.intake import Intake
 from phalanx._engine.jobs import Job
-from phalanx._engine.stopped import warn_of_memory
+from phalanx._engine.stopped import warn_of_blocks, warn_of_memory
 from phalanx._engine.waiting import Waitable, wake
 from phalanx._policy import Tick
 
@@ -51,7 +51,7 @@ class Driver:
         self.activity = 0
         self.knocks: deque[threading.Lock] = deque()
         """Users' threads that want the seat which the background thread has; it wakes them when it leaves."""
-        self._has_warned = False
+        self._has_warned = self._has_warned_of_blocks = False
         self._intake = Intake(engine)
         self._seat = threading.Lock()
         self._driver: Any = None
@@ -263,6 +263,12 @@ class Driver:
         if engine.low_memory is not None and not self._has_warned:
             self._has_warned = True
             warn_of_memory(engine.low_memory, engine.config.memory_floor)
+        lending = engine.packer.lending
+        if lending is not None and not self._has_warned_of_blocks:
+            missing = engine.no_block or lending.depot.shortage
+            if missing:
+                self._has_warned_of_blocks = True
+                warn_of_blocks(missing)
         while engine.output:
             _show(engine, *engine.output.popleft())
         while engine.news:

@@ -115,6 +115,8 @@ class Engine:
         self.tally = Tally()
         self.low_memory: int | None = None
         """Bytes that were left when memory became short, until somebody has warned of it."""
+        self.no_block = 0
+        """Bytes of a block that a worker could not make for a result."""
         self.start_error: StartError | None = None
         self.lock = threading.RLock()
         self._dirty = False

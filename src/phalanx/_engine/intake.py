@@ -97,6 +97,8 @@ class Intake:
                 engine.handle(WorkerReady(number))
             elif kind in _OF_BLOCKS:
                 self._on_blocks(worker, kind, message)
+            elif kind == frames.NO_BLOCK:
+                engine.no_block = message
             elif kind == frames.OUTPUT:
                 worker.hear(*message)
                 engine.output.append(message)

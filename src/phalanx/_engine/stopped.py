@@ -57,3 +57,15 @@ def warn_of_memory(free: int, floor: int) -> None:
         ResourceWarning,
         stacklevel=2,
     )
+
+
+def warn_of_blocks(size: int) -> None:
+    """Say, once, why large objects cross slowly."""
+    import warnings
+
+    warnings.warn(
+        f"no block of shared memory of {size:,} bytes was to be had, for want of memory or of descriptors "
+        "(ulimit -n): what finds none is copied through a pipe, which is slower. Send less at once",
+        RuntimeWarning,
+        stacklevel=2,
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from phalanx._platform.forked import close_in_children, making_descriptors
@@ -28,6 +29,27 @@ _MAPPED_AT_ONCE = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 _KEEP_NO_DESCRIPTOR: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 
 
+def are_there() -> bool:
+    """Whether this system has anything like blocks."""
+    return hasattr(os, "memfd_create")
+
+
+class _Numbers(list[int]):
+    """Descriptors, closed with this. An exception that strikes a block's own finalizer leaves them to this one."""
+
+    __slots__ = ()
+
+    def close(self, close: Callable[[int], object] = os.close) -> None:
+        """`close` is at hand also when the interpreter ends, and has emptied the modules by then."""
+        while self:
+            number = self[-1]
+            # Not `pop`: behind a call an exception may strike.
+            del self[-1]
+            close(number)
+
+    __del__ = close
+
+
 class Block:
     """`size` bytes of shared memory. Made by `make` or `adopt`."""
 
@@ -39,7 +61,7 @@ class Block:
         self.size = size
         self._map: mmap.mmap | None = None
         # A list: the call that makes the descriptor stores it, so that no exception can come between.
-        self._numbers: list[int] = []
+        self._numbers = _Numbers()
 
     @classmethod
     def make(cls, size: int) -> Block:
@@ -47,12 +69,11 @@ class Block:
 
         Whoever calls has asked whether there is as much memory: Linux may kill somebody rather than refuse.
         """
-        memory_file = getattr(os, "memfd_create", None)
-        if memory_file is None:
+        if not are_there():
             raise OSError("this system has no anonymous shared memory")
         block = cls(int.from_bytes(os.urandom(8), "little") >> 1 | 1, size)
         with making_descriptors():
-            block._numbers.extend(map(memory_file, (BLOCK_NAME,)))
+            block._numbers.extend(map(os.memfd_create, (BLOCK_NAME,)))
             close_in_children(block)
         # What is refused (by limits of files, by systems that count strictly) is an error here, and would be a
         # SIGBUS when the memory is first written to.
@@ -148,12 +169,7 @@ class Block:
 
     def close(self) -> None:
         """Give the descriptor back, and the memory as soon as nothing that was made from it is in use. Idempotent."""
-        numbers = self._numbers
-        while numbers:
-            number = numbers[-1]
-            # Not `pop`: behind a call an exception may strike.
-            del numbers[-1]
-            os.close(number)
+        self._numbers.close()
         mapping, self._map = self._map, None
         if mapping is not None:
             try:
@@ -167,11 +183,9 @@ class Block:
             raise ValueError(f"block {self.id} is closed")
         return self._numbers[0]
 
-    def __del__(self, close: Any = os.close) -> None:
-        # `close` is at hand also when the interpreter ends, and has emptied the modules by then.
-        numbers = getattr(self, "_numbers", ())  # an exception may strike even before they are stored
-        while numbers:
-            close(numbers.pop())
+    def __del__(self) -> None:
+        if hasattr(self, "_numbers"):  # an exception may strike even before they are stored
+            self._numbers.close()
 
 
 class Window(mmap.mmap):

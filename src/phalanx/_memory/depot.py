@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from phalanx._memory.blocks import Block
+from phalanx._memory.blocks import Block, are_there
 from phalanx._platform.memory import available
 
 # Each block is a descriptor here, and one or two for each process that knows it, of which many systems allow 1024.
@@ -63,7 +63,9 @@ class Depot:
 
     def __init__(self, most_blocks: int = MOST_BLOCKS, *, left: Callable[[], int | None] = available) -> None:
         self.refusals = 0
-        """How often there was no memory for a block."""
+        """How often a block was asked for in vain."""
+        self.shortage = 0
+        """Bytes of the first block for which the system had no memory, or no descriptor; 0 while it had."""
         self.posted: deque[tuple[int, int]] = deque()
         """Changes in numbers of users that are not yet counted: (block id, by how many)."""
         self._most_blocks = most_blocks
@@ -185,12 +187,14 @@ class Depot:
                 self._trim(0)
             left = self._left()
             if left is not None and size > left // 2:
+                self.shortage = self.shortage or size
                 return None
         if left is not None:
             self._warm = max(left // _WARM_PART, _WARM_LEAST)
         try:
             return Block.make(size)
-        except OSError:  # no memory, no descriptors, or forbidden: said by the count of refusals
+        except OSError:  # no memory, no descriptors, or forbidden
+            self.shortage = self.shortage or (size if are_there() else 0)
             return None
 
     def _settle(self) -> None:

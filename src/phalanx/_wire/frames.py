@@ -23,6 +23,7 @@ from typing import Any
 FUNCTION, FORGET, BATCH, STOP, READY, START_FAILED, RESULTS, UNDECODABLE = range(1, 9)
 BLOCK, RETURNED, FORGET_BLOCK, SHARE, FORGET_SHARE = range(9, 14)
 WANT, DEFINITION, OUTPUT = range(14, 17)
+NO_BLOCK = 17
 
 # How an item is handed to its function.
 SINGLE, STAR, CALL = range(3)  # fn(item), fn(*item), fn(*item[0], **item[1])

@@ -36,6 +36,7 @@ class Lending:
         """Those of them that have ended."""
         self._parted: list[int] = []
         """Handles that the parent has forgotten, and of which it is to hear that we have, too."""
+        self._has_complained = False
         self._borrowed = Borrowed(self._returned)
 
     # -- results ------------------------------------------------------------------------------------------
@@ -142,6 +143,9 @@ class Lending:
         if self._parted:
             parted, self._parted = self._parted, []
             notes += frames.pack_ids(frames.FORGET_SHARE, parted)
+        if self._depot.shortage and not self._has_complained:
+            self._has_complained = True
+            notes += frames.pack_number(frames.NO_BLOCK, self._depot.shortage)
         gone = self._depot.trimmed()
         while self._gone:
             number = self._gone.popleft()
