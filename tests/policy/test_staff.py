@@ -29,6 +29,7 @@ from phalanx._policy import (
     Why,
     WorkerExited,
     WorkerReady,
+    WorkerSeen,
     WorkerStartFailed,
     WorkerState,
 )
@@ -42,6 +43,19 @@ def test_a_pool_starts_its_workers_with_the_first_event() -> None:
         StartWorker(1, 1),
         StartWorker(2, 2),
     ]
+
+
+def test_a_dying_worker_has_a_successor_also_when_the_books_are_made_anew() -> None:
+    scheduler = ready_pool(1, memory_limit=2000, prefetch=1)
+    scheduler.handle(JobOpened(JobSpec(0, 2, True, chunksize=1)), 0.0)
+    commands = scheduler.handle(WorkerSeen(0, 0, 0.0, 2001, None), 0.1)
+    assert only(commands, StartWorker) == [StartWorker(1, 0)]
+    facts = scheduler.facts()
+    dying = [known for known in facts.workers if known.state is WorkerState.DYING]
+    assert [known.worker for known in dying] == [0]
+    # As if it had struck before the successor was started.
+    _, commands = Scheduler.rebuild(facts.config, facts.jobs, dying, 0.2, next_batch=1, next_worker=1)
+    assert only(commands, StartWorker) == [StartWorker(1, 0)]
 
 
 def test_an_executor_starts_workers_only_while_work_exceeds_them() -> None:

@@ -119,6 +119,8 @@ class Engine:
         """Bytes of a block that a worker could not make for a result."""
         self.start_error: StartError | None = None
         self.lock = threading.RLock()
+        self.is_reminded = False
+        """Workers that are idle are to be told what is returned to them."""
         self._dirty = False
         self._mailbox: deque[Event] = deque()
         self._garbage: deque[Any] = deque()
@@ -179,13 +181,16 @@ class Engine:
             if type(event) is not JobOpened or event.spec.job in self.jobs:
                 self.handle(event)
             mailbox.popleft()
+        if self.is_reminded:
+            self.is_reminded = False
+            self.performer.send_notes()
         policy = self._policy
         self.hungry = policy.hungry or policy.counted < policy.size
         self._dirty = False
 
     def is_unsettled(self) -> bool:
         """Whether `settle` has something to do."""
-        if self._dirty or self._mailbox or self._garbage:
+        if self._dirty or self._mailbox or self._garbage or self.is_reminded:
             return True
         for job in self.growing:  # noqa: SIM110 - no generator, because this is asked for each message
             if job.has_grown():
@@ -233,7 +238,7 @@ class Engine:
         """Whether anything is left to do that a driver would do."""
         if self.chores or self.finished or self.news or self.output or self._mailbox or self._dirty:
             return True
-        if self.closing and self.workers:
+        if self.is_reminded or (self.closing and self.workers):
             return True
         return any(job.is_outstanding() for job in list(self.jobs.values()))
 

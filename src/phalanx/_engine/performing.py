@@ -123,10 +123,11 @@ class Performer:
             worker.channel.put(Outgoing(notes))
         return bool(notes)
 
-    def send_notes(self, worker: Worker) -> None:
-        """Under the lock: tell a worker that is idle what it would hear with its next batch."""
-        if self._put_notes(worker):
-            self.flush(worker)
+    def send_notes(self) -> None:
+        """Tell workers that are idle what they would hear with their next batch."""
+        for worker in list(self._engine.workers.values()):
+            if worker.ready and not worker.held and not worker.stopping and self._put_notes(worker):
+                self.flush(worker)
 
     def flush(self, worker: Worker) -> None:
         """Write what can be written; the rest waits for the channel to become writable."""

@@ -20,9 +20,15 @@ class Reminder:
         listen(self)
 
     def remind(self) -> None:
-        """Called by finalizers: anywhere, so it does not wait for the lock, nor for room in a channel."""
+        """Called by finalizers: anywhere, so it does not wait for the lock, nor for room in a channel.
+
+        Who holds the lock does it before he lets go; if he was about to, whoever drives, or will have to.
+        """
         engine = self._engine
-        if engine.released or os.getpid() != self._process or engine.is_mine():
+        if engine.released or os.getpid() != self._process:
+            return
+        engine.is_reminded = True
+        if engine.is_mine():
             return
         # Stored by the call that takes it: an exception may strike behind any call.
         taken: list[bool] = []
@@ -30,9 +36,6 @@ class Reminder:
             taken.extend(map(engine.lock.acquire, (False,)))
             if taken[0]:
                 engine.enter()
-                for worker in list(engine.workers.values()):
-                    if worker.ready and not worker.held and not worker.stopping:
-                        engine.performer.send_notes(worker)
                 engine.leave()
         finally:
             if taken and taken[0]:

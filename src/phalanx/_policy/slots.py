@@ -40,8 +40,8 @@ class Slots:
         return None
 
     def seat(self, worker: Worker) -> None:
-        """Put a new worker at the end of its slot's queue."""
-        if self._vacant and self._vacant[0] == worker.slot:
+        """Put a worker at the end of its slot's queue."""
+        if worker.state in COUNTED and self._vacant and self._vacant[0] == worker.slot:
             heappop(self._vacant)
         ahead = self._last.get(worker.slot)
         self._last[worker.slot] = worker
