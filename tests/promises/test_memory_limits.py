@@ -61,3 +61,4 @@ def test_while_the_machine_has_no_memory_left_everything_is_done_and_said_once(
     assert record.counts() == dict.fromkeys(range(20), 1)
     [warning] = [each for each in caught if "memory" in str(each.message)]
     assert "only 1 KB of memory are left" in str(warning.message)
+    assert warning.category is RuntimeWarning, "those of resources are not shown, unless somebody asks for it"

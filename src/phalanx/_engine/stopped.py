@@ -54,7 +54,7 @@ def warn_of_memory(free: int, floor: int) -> None:
     warnings.warn(
         f"only {in_units(free)} of memory are left: while it is less than {in_units(floor)}, items run one at a "
         "time. Use fewer workers, or items that need less",
-        ResourceWarning,
+        RuntimeWarning,
         stacklevel=2,
     )
 
