@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import phalanx
+from phalanx._base.output import STDOUT
+from phalanx._worker.capturing import Stream
 from phalanx.errors import WorkerLost, WorkerStartFailed
 from tests.promises import talking
 
@@ -38,6 +40,22 @@ def test_what_nobody_ends_is_a_line_when_the_batch_is_done(capsys: pytest.Captur
     with phalanx.Pool(1, capture="forward") as pool:
         assert pool.apply(talking.say_in_pieces, (1,)) == 1
         assert capsys.readouterr().out == "ab1\n"
+
+
+def test_a_print_is_one_message_or_whole_lines() -> None:
+    said: list[str] = []
+    stream = Stream(lambda kind, text: said.append(text), STDOUT, sys.stdout)
+    print("a\nb", file=stream)
+    print("c", end="", file=stream)
+    print("d\ne", file=stream)
+    assert said == ["a\nb\n", "cd\ne\n"]
+    said.clear()
+    x, y = "x" * 5_000, "y" * 7_000
+    print(f"{x}\n{y}", file=stream)
+    assert said == [f"{x}\n", f"{y}\n"]
+    said.clear()
+    stream.write(x + y)
+    assert said == [x + y], "so long a line is not waited for"
 
 
 def test_several_lines_of_one_print_stay_together(capsys: pytest.CaptureFixture[str]) -> None:

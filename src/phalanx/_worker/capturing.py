@@ -1,7 +1,7 @@
 """What tasks print and log, on its way to the parent (option `capture`).
 
 Prints come as whole lines, in one message each, before the outcome of the item that printed them: they take the same
-channel. What is written without an end of line waits for it, at most until the batch is done. Log records are made
+channel. What does not end with a line's end waits for it, at most until the batch is done. Log records are made
 here, by the levels that the parent had, and handled there: no handler of this process sees them.
 
 Only what goes through Python's streams: programs that a task starts, and libraries in C, write to the descriptors,
@@ -92,14 +92,16 @@ class Stream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         begun = self._begun.setdefault(threading.get_ident(), [])
-        whole, end, rest = text.rpartition("\n")
-        if end:
-            begun.append(whole + end)
+        begun.append(text)
+        # `print` writes the end of its last line by itself: several lines of one print are to stay together.
+        if text.endswith("\n"):
             self._send(begun)
-        if rest:
-            begun.append(rest)
-            if sum(map(len, begun)) > _LONGEST_LINE:
-                self._send(begun)
+        elif sum(map(len, begun)) > _LONGEST_LINE:
+            whole, end, rest = "".join(begun).rpartition("\n")
+            begun[:] = [whole + end or rest]
+            self._send(begun)
+            if end and rest:
+                begun.append(rest)
         return len(text)
 
     def finish_lines(self) -> None:
