@@ -47,7 +47,8 @@ class _Numbers(list[int]):
             del self[-1]
             close(number)
 
-    __del__ = close
+    def __del__(self) -> None:
+        self.close()
 
 
 class Block:
