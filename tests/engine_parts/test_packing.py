@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from typing import Any
 
@@ -54,11 +55,26 @@ def test_items_of_this_process_go_as_they_are() -> None:
 def test_a_refused_argument_is_named_by_its_place() -> None:
     packer = PicklePacker(attach)
     with pytest.raises(NotSendable) as caught:
-        packer.call((("fine", threading.Lock()), {}))
+        packer.call(("fine", threading.Lock()), {})
     assert caught.value.path == "args[1]"
     with pytest.raises(NotSendable) as caught:
-        packer.call((len, (), {"key": threading.Lock()}))
+        packer.call((), {"key": threading.Lock()}, len)
     assert caught.value.path == "kwargs['key']"
+
+
+class Number(int):
+    """Whose pickling is not ours."""
+
+
+def test_only_arguments_that_cannot_change_are_pickled_later() -> None:
+    packer = PicklePacker(attach)
+    assert packer.call((1, 2.5, True, None, "name"), {}) == [1, 2.5, True, None, "name"]
+    assert packer.call((), {}) == []
+    for args in (([],), (Number(),), (b"bytes",), ("x" * 1001,), ((1,),), (1, {})):
+        assert pickle.loads(packer.call(args, {})) == (args, {})
+    assert pickle.loads(packer.call((1,), {"base": 2})) == ((1,), {"base": 2})
+    assert pickle.loads(packer.call((1,), {}, len)) == (len, (1,), {})
+    assert pickle.loads(packer.call((), {}, None)) == (None, (), {})
 
 
 def test_a_lambda_travels_and_a_lock_as_a_function_does_not() -> None:

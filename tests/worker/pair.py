@@ -98,8 +98,16 @@ class Pair:
 
     def call(self, *calls: Any) -> int:
         """Run submitted calls: (function, args, kwargs) or a piece."""
-        pieces = [(frames.OWN_FUNCTION, self.packer.call(call)) if len(call) == 3 else call for call in calls]
+        pieces = [
+            (frames.OWN_FUNCTION, self.packer.call(call[1], call[2], call[0])) if len(call) == 3 else call
+            for call in calls
+        ]
         return self.run(0, len(pieces), 0, frames.CALL, frames.EACH, pieces)
+
+    def call_listed(self, function: int, *lists: list[Any]) -> int:
+        """Run submitted calls of one function, whose arguments were pickled together."""
+        body = self.packer.calls(list(lists))
+        return self.run(0, len(lists), function, frames.CALL, frames.WHOLE, body)
 
     def run(self, start: int, count: int, function: int, style: int, form: int, body: Any) -> int:
         self._batches += 1

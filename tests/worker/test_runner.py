@@ -83,8 +83,35 @@ def test_calls_with_functions_of_their_own(pair: Pair) -> None:
 
 def test_calls_of_functions_that_are_known(pair: Pair) -> None:
     pair.learn(7, double)
-    pair.call((7, pair.packer.call(((21,), {}))))
-    assert pair.values() == [42]
+    pair.call((7, pair.packer.call((b"21",), {})))
+    assert pair.values() == [b"2121"]
+
+
+def test_calls_whose_arguments_came_together() -> None:
+    pair = Pair()
+    pair.learn(7, pow)
+    pair.call_listed(7, [2, 5], ["2", 5], [3, 2])
+    (first, failed, last), [message] = pair.outcomes(), pair.messages()
+    assert (first, last) == ((True, 32), (True, 9))
+    assert isinstance(failed[1], TypeError)
+    assert "phalanx: item 1: '2', 5, in worker process" in failed[1].__notes__[-1]
+    assert (message.count, message.ended) == (3, True)
+
+
+def test_calls_whose_arguments_came_together_are_claimed_one_by_one() -> None:
+    """So that each of them can be cancelled until it begins."""
+    pair = Pair()
+
+    def third_is_taken_back(number: int) -> int:
+        if number == 1:
+            assert pair.page[CLAIM] == 2
+            pair.page[LIMIT] = 2
+        return number
+
+    HOOKS["hook"] = third_is_taken_back
+    pair.learn(1, hooked)
+    pair.call_listed(1, [0], [1], [2])
+    assert pair.values() == [0, 1]
 
 
 def test_a_forgotten_number_fails_its_items_only(pair: Pair) -> None:

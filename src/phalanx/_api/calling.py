@@ -78,14 +78,14 @@ class Calling:
         if self._is_at_prompt:
             self._look()
         record = self._look_around()
-        if lane.wrapping is not None or record is not None:
+        if record is not None or lane.wrapping is not None:
             number, fn = self._learn_wrapped(fn, lane, record)
+        elif type(fn) in _BY_REFERENCE:
+            number = self._known.get(fn) or self._learn(fn, fn)
         else:
-            known = self._known.get(fn) if type(fn) in _BY_REFERENCE else 0
-            number = self._learn(fn, fn) if known is None else known
-        payload = self._pack((args, kwargs) if number else (fn, args, kwargs))
+            number = 0
+        call = receiver, number, self._pack(args, kwargs) if number else self._pack(args, kwargs, fn)
         engine, driver = self._engine, self._driver
-        call = (receiver, number, payload)
         lane.put(call)
         if lane.job.sealed:
             self._withdraw_if_late(lane, call)

@@ -33,6 +33,7 @@ _USUAL_FILTERS: list[Any] = [
 ]
 # What says which worker a thread is: that of the caller is not that of its tasks.
 _OF_WORKERS = frozenset((here.OF_THREAD, shares.OF_THREAD))
+_getcwd = os.getcwd  # asked at each call: `Path.cwd` takes five times as long
 _environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
 
 
@@ -71,20 +72,26 @@ class Surroundings:
     def look(self) -> Record | None:
         """What is otherwise now than in the beginning; the same object as long as nothing changes."""
         last, record = self._state
-        now = monotonic()
-        if (
-            _is_same(copy_context(), last.context)
-            and sys.path == last.path
-            and warnings.filters == last.filters
-            and _environment == last.environment
-            and _directory() == last.directory
-            and _setlocale(LC_NUMERIC) == last.numbers
-            and (now < self._locale_at or _setlocale(LC_ALL) == last.locale)
-        ):
-            if now >= self._locale_at:
-                self._locale_at = now + _LOCALE_SECONDS
-            return record
+        try:
+            if (
+                copy_context() == last.context
+                and sys.path == last.path
+                and warnings.filters == last.filters
+                and _environment == last.environment
+                and _getcwd() == last.directory
+                and _setlocale(LC_NUMERIC) == last.numbers
+                and (monotonic() < self._locale_at or self._has_locale(last.locale))
+            ):
+                return record
+        except (
+            Exception
+        ):  # there is no directory any more, or values of variables cannot be compared: arrays, say
+            return self._look_closely(record)
         return self._look_closely(record)
+
+    def _has_locale(self, locale: str) -> bool:
+        self._locale_at = monotonic() + _LOCALE_SECONDS
+        return _setlocale(LC_ALL) == locale
 
     def _look_closely(self, before: Record | None) -> Record | None:
         base, now = self._base, _Seen()
@@ -153,7 +160,7 @@ def _nothing() -> None:
 
 def _directory() -> str | None:
     try:
-        return os.getcwd()  # noqa: PTH109 - asked at each call: the other takes five times as long
+        return _getcwd()
     except OSError:  # it was removed
         return None
 

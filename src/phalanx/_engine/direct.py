@@ -23,11 +23,10 @@ class DirectPacker(Packer):
     def reference(self, function: Any) -> Any:
         return function
 
-    def call(self, call: Any) -> Any:
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *own: Any) -> Any:
         if alive:
-            *function, args, kwargs = call
-            return (*function, tuple(map(unwrap, args)), unwrap(kwargs))
-        return call
+            args, kwargs = tuple(map(unwrap, args)), unwrap(kwargs)
+        return (*own, args, kwargs)
 
     def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
         if alive:

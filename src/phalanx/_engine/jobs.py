@@ -12,12 +12,14 @@ from phalanx._engine.packing import Packer, packed_size
 from phalanx._engine.waiting import Waitable
 from phalanx._memory import Repeats
 from phalanx._policy import Batch, JobSpec
-from phalanx._wire.frames import CALL, EACH, INHERITED, OWN_FUNCTION, SKIPPED, BatchMessage, Piece
+from phalanx._wire.frames import CALL, EACH, INHERITED, OWN_FUNCTION, SKIPPED, WHOLE, BatchMessage, Piece
 from phalanx._wire.opaque import outline
 from phalanx._wire.weighing import pickled_size
 
 Call = tuple[Any, int, Any]
-"""A submitted call: who gets the outcome, the number of its function (0: its payload brings it), its payload."""
+"""A submitted call: who gets the outcome, the number of its function (0: its payload brings it), its payload.
+
+A payload that is a list has the positional arguments themselves, to be pickled with those of other calls."""
 
 _MISSED: Piece = (SKIPPED, b"")
 _NO_FUNCTIONS = frozenset((OWN_FUNCTION, SKIPPED))
@@ -217,7 +219,9 @@ class CallJob(Job):
 
     def admit(self) -> int:
         inbox, calls, total = self.inbox, self.calls, self.total
-        while inbox and not self.closed:
+        if self.closed:
+            return total
+        while inbox:
             call = inbox[0]
             call[0]._index = total
             calls[total] = call
@@ -236,16 +240,39 @@ class CallJob(Job):
             return NOTHING_KNOWN
         _, function, payload = call
         try:
-            item = payload if isinstance(payload, tuple) else outline(payload)
-            text = shorten_call(*(item if function else item[1:]))
+            if isinstance(payload, list):
+                text = shorten_call(payload, {})
+            else:
+                item = payload if isinstance(payload, tuple) else outline(payload)
+                text = shorten_call(*(item if function else item[1:]))
         except Exception:
             text = None
         return Arguments(text, packed_size(payload))
 
     def message(self, packer: Packer, batch: Batch) -> tuple[BatchMessage, set[int]]:
         start, count = batch.start, batch.stop - batch.start
-        calls = map(self.calls.get, range(start, batch.stop))
-        pieces = [_MISSED if call is None else call[1:] for call in calls]
+        calls = list(map(self.calls.get, range(start, batch.stop)))
+        function, lists = _of_one_function(calls) if count > 1 else (0, [])
+        if function:
+            body = packer.calls(lists)
+            return BatchMessage(batch.id, batch.seq, start, count, function, CALL, WHOLE, body), {function}
+        pieces = [_MISSED if call is None else _piece(packer, *call[1:]) for call in calls]
         functions = {tag for tag, _ in pieces}
         functions -= _NO_FUNCTIONS
         return BatchMessage(batch.id, batch.seq, start, count, 0, CALL, EACH, pieces), functions
+
+
+def _of_one_function(calls: list[Call | None]) -> tuple[int, list[Any]]:
+    """The number of the function of all these calls and the list of each one's arguments; 0 if they differ."""
+    first = calls[0]
+    function = 0 if first is None else first[1]
+    lists: list[Any] = []
+    for call in calls:
+        if call is None or call[1] != function or type(call[2]) is not list:
+            return 0, lists
+        lists.append(call[2])
+    return function, lists
+
+
+def _piece(packer: Packer, function: int, payload: Any) -> Piece:
+    return function, packer.packed(payload) if type(payload) is list else payload

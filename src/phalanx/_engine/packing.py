@@ -32,6 +32,7 @@ from phalanx._wire.frames import (
     Piece,
 )
 from phalanx._wire.pickling import decode, encode
+from phalanx._wire.weighing import pickled_size
 
 Outcome = tuple[bool, Any]
 """Whether the item succeeded, and its value or exception."""
@@ -39,6 +40,9 @@ Outcome = tuple[bool, Any]
 _LISTS = frozenset((frames.RETURNED, frames.FORGET_BLOCK, frames.FORGET_SHARE))
 _LOADABLE = frozenset((Parcel, Bound))
 FAILURES = frozenset((ERROR, RETRYABLE))
+# What cannot change, and is pickled so fast that it can be while the lock is held; of texts, the shorter ones.
+_NUMBERS = frozenset((int, float, bool, type(None)))
+_SHORT = 1000
 
 AttachTrace = Callable[[BaseException, str], None]
 
@@ -75,8 +79,16 @@ class Packer(ABC):
         return SKIPPED, b""
 
     @abstractmethod
-    def call(self, call: Any) -> Any:
-        """The payload of one submitted call: args and kwargs, or function, args and kwargs."""
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *own: Any) -> Any:
+        """The payload of one submitted call. `own`: its function, if that does not go by a number."""
+
+    def calls(self, calls: list[list[Any]]) -> bytes:
+        """The body of a batch of calls whose payloads are lists."""
+        raise NotImplementedError("objects go as they are here")
+
+    def packed(self, args: list[Any]) -> bytes:
+        """What the payload of such a call is where it goes with others."""
+        raise NotImplementedError("objects go as they are here")
 
     @abstractmethod
     def items(self, items: Sequence[Any], repeats: Repeats | None = None) -> tuple[int, Any]:
@@ -173,8 +185,17 @@ class PicklePacker(Packer):
         """As `pickle.dumps`; by value what workers have otherwise."""
         return dump_with(by_value_pickler(), obj, buffer_callback, self._is_outdated)
 
-    def call(self, call: Any) -> Any:
-        """The hot path of single calls: what `pack` does for small ones, without a call of its own."""
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *own: Any) -> Any:
+        """The hot path of single calls. Arguments that nobody can change may be pickled later, with others."""
+        if not kwargs and not own:
+            for arg in args:
+                kind = type(arg)
+                if kind not in _NUMBERS and (kind is not str or len(arg) > _SHORT):
+                    break
+            else:
+                return list(args)
+        call = (*own, args, kwargs)
+        # What `pack` does for small ones, without a call of its own.
         if not alive:
             buffers = Offered()
             try:
@@ -184,6 +205,12 @@ class PicklePacker(Packer):
             if not buffers and len(data) < LARGE:
                 return data
         return self._gather(lambda: self._call(call))
+
+    def calls(self, calls: list[list[Any]]) -> bytes:
+        return self._dumps(calls, 5)
+
+    def packed(self, args: list[Any]) -> bytes:
+        return self._dumps((tuple(args), {}), 5)
 
     def _gather(self, pack_it: Callable[[], Any]) -> Any:
         """What `pack_it` packs, with the handles that it meets."""
@@ -309,4 +336,6 @@ def packed_size(packed: Any) -> int | None:
     inner = packed.packed if type(packed) is Laden else packed
     if type(inner) is Loan:
         return len(inner.data) + inner.size
-    return len(inner) if isinstance(inner, bytes) else None
+    return (
+        len(inner) if isinstance(inner, bytes) else pickled_size(inner) if isinstance(inner, list) else None
+    )

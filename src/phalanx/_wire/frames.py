@@ -28,7 +28,7 @@ NO_BLOCK = 17
 # How an item is handed to its function.
 SINGLE, STAR, CALL = range(3)  # fn(item), fn(*item), fn(*item[0], **item[1])
 
-# How items or outcomes lie in a body.
+# How items or outcomes lie in a body. Of calls, `WHOLE` has the positional arguments of each, for one function.
 WHOLE, EACH = range(2)  # one pickle of a sequence, or one piece per item with its tag
 WHOLE_LENT = (
     4  # as `WHOLE`, its pickle lying in a block; 2 and 3 are what the parent makes of these for itself
@@ -38,6 +38,9 @@ INHERITED = 8  # not at all: the worker was forked when they existed
 # Tags of pieces. In a batch of calls a smaller number names the function; 0 says that the piece brings its own.
 OWN_FUNCTION = 0
 VALUE, ERROR, SKIPPED, RETRYABLE = ((1 << 63) + n for n in range(4))
+LOADED = (
+    1 << 63
+) + 4  # only within a worker: a call's positional arguments themselves, for the batch's function
 # Added to any of these: the data of the piece names a block that holds the rest. Numbers of functions are smaller.
 LENT = 1 << 62
 HANDLES = 1 << 61  # the piece's data begins with the numbers of handles that it needs
@@ -45,7 +48,8 @@ TICKET_BYTES = 8  # what is lent begins with the number under which it is return
 
 _WORD = Struct("<Q")
 _BATCH = Struct("<QQQIIBB")
-_ONE_CALL = Struct("<QQQQIIBBQQ")  # header, batch head and the table of one piece
+_BATCH_FRAME = Struct("<QQQQIIBB")  # the same with its header
+_ONE_CALL = Struct("<QQQQIIBBQQ")  # and with the table of one piece
 _RESULTS = Struct("<QIIQBB")
 _RESULTS_FRAME = Struct("<QQIIQBB")  # the same with its header
 _BLOCK = Struct("<QQ")
@@ -177,7 +181,9 @@ def pack_batch(message: BatchMessage) -> bytes:
             size,
         )
         return head + data  # type: ignore[no-any-return]
-    head = _BATCH.pack(
+    parts: Sequence[bytes] = pack_pieces(body) if message.form == EACH else (body,)
+    head = _BATCH_FRAME.pack(
+        BATCH << 56 | _BATCH.size + sum(map(len, parts)),
         message.batch,
         message.seq,
         message.start,
@@ -186,8 +192,7 @@ def pack_batch(message: BatchMessage) -> bytes:
         message.style,
         message.form,
     )
-    parts: Iterable[bytes] = pack_pieces(body) if message.form == EACH else (body,)
-    return pack_frame(BATCH, head, *parts)
+    return b"".join((head, *parts))
 
 
 def unpack_batch(body: memoryview) -> BatchMessage:

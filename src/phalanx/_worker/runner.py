@@ -24,11 +24,13 @@ from phalanx._wire.frames import (
     EACH,
     ERROR,
     INHERITED,
+    LOADED,
     OWN_FUNCTION,
     SINGLE,
     SKIPPED,
     VALUE,
     BatchMessage,
+    Piece,
 )
 from phalanx._worker.outcomes import MISSING, CallArguments, Codec, Packed
 from phalanx._worker.outlet import PLAIN, Outlet, are_plain
@@ -91,9 +93,7 @@ class Runner:
     def _run(self, message: BatchMessage) -> None:
         self._timed = self._page[TIMED]
         if message.form == EACH:
-            outcomes = self._outlet.begin(message.batch)
-            self._run_pieces(message, outcomes)
-            self._outlet.is_plain = are_plain(outcomes)
+            self._run_pieces(message, message.body)
         elif message.form == INHERITED:
             self._functions[message.function], items = self._inherited
             items = items[message.start : message.start + message.count]
@@ -116,7 +116,10 @@ class Runner:
                 outcomes.append(self._codec.failure(error, message.start))
                 self._outlet.is_plain = False
         else:
-            self._run_items(message, items, self._outlet.begin(message.batch))
+            if message.style == CALL:
+                self._run_pieces(message, [(LOADED, args) for args in items])
+            else:
+                self._run_items(message, items, self._outlet.begin(message.batch))
 
     def _stand_between_items(self) -> None:
         """Before outcomes are written: if they are several, a death during that is not the last one's doing."""
@@ -253,12 +256,17 @@ class Runner:
 
     # -- calls, and items that travel one by one --------------------------------------------------------
 
-    def _run_pieces(self, message: BatchMessage, outcomes: list[Any]) -> None:
+    def _run_pieces(self, message: BatchMessage, pieces: list[Piece]) -> None:
+        outcomes = self._outlet.begin(message.batch)
+        self._run_one_by_one(message, pieces, outcomes)
+        self._outlet.is_plain = are_plain(outcomes)
+
+    def _run_one_by_one(self, message: BatchMessage, pieces: list[Piece], outcomes: list[Any]) -> None:
         """The hot loop of submitted calls: one claim, one store in the page, one call and one append for each."""
         page, fence, append = self._page, self._fence, outcomes.append
         number, index = message.seq, message.start
         claimed, due = page[CLAIM], self._outlet.due()
-        for tag, data in message.body:
+        for tag, data in pieces:
             number += 1
             # What `_claim` does for one item.
             with fence:
@@ -286,7 +294,11 @@ class Runner:
             return _SKIP if tag == SKIPPED else Packed(ERROR, data)
         item: Any = MISSING
         try:
-            item = self._load(data, tag if message.style == CALL else message.function)
+            if tag == LOADED:
+                item = data, {}
+                tag = message.function
+            else:
+                item = self._load(data, tag if message.style == CALL else message.function)
             if message.style == CALL:
                 if tag == OWN_FUNCTION:
                     function, args, kwargs = item
