@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,6 +85,28 @@ def raw_pipe(params: Params) -> Iterator[Callable[[], float]]:
     os.waitpid(child, 0)
 
 
+@contextmanager
+def bare_call(params: Params) -> Iterator[Callable[[], float]]:
+    """What Python itself takes: function and argument pickled, called in another process, the result pickled."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        while data := theirs.recv(65_536):
+            function, args, kwargs = pickle.loads(data)
+            theirs.send(pickle.dumps(function(*args, **kwargs), 5))
+        os._exit(0)
+    theirs.close()
+
+    def call(number: int) -> Any:
+        ours.send(pickle.dumps((identity, (number,), {}), 5))
+        return pickle.loads(ours.recv(65_536))
+
+    yield lambda: _there_and_back(call)
+    ours.close()
+    os.waitpid(child, 0)
+
+
 def _apply(pool: Any) -> Callable[[int], object]:
     return lambda number: pool.apply(identity, (number,))
 
@@ -114,6 +138,7 @@ ROWS = (
             ),
             "pipe": raw_pipe,
             "pipe between cores": raw_pipe_between_cores,
+            "a bare call": bare_call,
         },
         judge=judge_times,
         bars=(Bar("multiprocessing", 0.4), Bar("pipe", 4.5, label="a raw pipe")),
