@@ -91,11 +91,13 @@ def bare_call(params: Params) -> Iterator[Callable[[], float]]:
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
-        ours.close()
-        while data := theirs.recv(65_536):
-            function, args, kwargs = pickle.loads(data)
-            theirs.send(pickle.dumps(function(*args, **kwargs), 5))
-        os._exit(0)
+        try:
+            ours.close()
+            while data := theirs.recv(65_536):
+                function, args, kwargs = pickle.loads(data)
+                theirs.send(pickle.dumps(function(*args, **kwargs), 5))
+        finally:
+            os._exit(0)
     theirs.close()
 
     def call(number: int) -> Any:

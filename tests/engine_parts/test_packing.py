@@ -70,7 +70,7 @@ def test_only_arguments_that_cannot_change_are_pickled_later() -> None:
     packer = PicklePacker(attach)
     assert packer.call((1, 2.5, True, None, "name"), {}) == [1, 2.5, True, None, "name"]
     assert packer.call((), {}) == []
-    for args in (([],), (Number(),), (b"bytes",), ("x" * 1001,), ((1,),), (1, {})):
+    for args in (([],), (Number(),), (b"bytes",), ("x" * 1001,), (1,) * 17, ((1,),), (1, {})):
         assert pickle.loads(packer.call(args, {})) == (args, {})
     assert pickle.loads(packer.call((1,), {"base": 2})) == ((1,), {"base": 2})
     assert pickle.loads(packer.call((1,), {}, len)) == (len, (1,), {})

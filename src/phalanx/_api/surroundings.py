@@ -83,9 +83,8 @@ class Surroundings:
                 and (monotonic() < self._locale_at or self._has_locale(last.locale))
             ):
                 return record
-        except (
-            Exception
-        ):  # there is no directory any more, or values of variables cannot be compared: arrays, say
+        except Exception:
+            # There is no directory any more, or values of variables cannot be compared: arrays, say.
             return self._look_closely(record)
         return self._look_closely(record)
 

@@ -252,11 +252,19 @@ class CallJob(Job):
     def message(self, packer: Packer, batch: Batch) -> tuple[BatchMessage, set[int]]:
         start, count = batch.start, batch.stop - batch.start
         calls = list(map(self.calls.get, range(start, batch.stop)))
+        # One alone goes as a piece, for which the frame is made and read more quickly.
         function, lists = _of_one_function(calls) if count > 1 else (0, [])
         if function:
             body = packer.calls(lists)
             return BatchMessage(batch.id, batch.seq, start, count, function, CALL, WHOLE, body), {function}
-        pieces = [_MISSED if call is None else _piece(packer, *call[1:]) for call in calls]
+        pieces: list[Piece] = [
+            _MISSED
+            if call is None
+            else (call[1], packer.packed(call[2]))
+            if type(call[2]) is list
+            else call[1:]
+            for call in calls
+        ]
         functions = {tag for tag, _ in pieces}
         functions -= _NO_FUNCTIONS
         return BatchMessage(batch.id, batch.seq, start, count, 0, CALL, EACH, pieces), functions
@@ -272,7 +280,3 @@ def _of_one_function(calls: list[Call | None]) -> tuple[int, list[Any]]:
             return 0, lists
         lists.append(call[2])
     return function, lists
-
-
-def _piece(packer: Packer, function: int, payload: Any) -> Piece:
-    return function, packer.packed(payload) if type(payload) is list else payload

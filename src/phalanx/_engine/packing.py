@@ -40,9 +40,11 @@ Outcome = tuple[bool, Any]
 _LISTS = frozenset((frames.RETURNED, frames.FORGET_BLOCK, frames.FORGET_SHARE))
 _LOADABLE = frozenset((Parcel, Bound))
 FAILURES = frozenset((ERROR, RETRYABLE))
-# What cannot change, and is pickled so fast that it can be while the lock is held; of texts, the shorter ones.
+# What cannot change, and is pickled by C alone and so fast that it can be while the lock is held: these, texts of so
+# many characters, and so many arguments at most.
 _NUMBERS = frozenset((int, float, bool, type(None)))
 _SHORT = 1000
+_FEW = 16
 
 AttachTrace = Callable[[BaseException, str], None]
 
@@ -87,7 +89,7 @@ class Packer(ABC):
         raise NotImplementedError("objects go as they are here")
 
     def packed(self, args: list[Any]) -> bytes:
-        """What the payload of such a call is where it goes with others."""
+        """The piece of such a call that goes alone, or with calls of another kind."""
         raise NotImplementedError("objects go as they are here")
 
     @abstractmethod
@@ -187,7 +189,7 @@ class PicklePacker(Packer):
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *own: Any) -> Any:
         """The hot path of single calls. Arguments that nobody can change may be pickled later, with others."""
-        if not kwargs and not own:
+        if not kwargs and not own and len(args) <= _FEW:
             for arg in args:
                 kind = type(arg)
                 if kind not in _NUMBERS and (kind is not str or len(arg) > _SHORT):
@@ -207,10 +209,10 @@ class PicklePacker(Packer):
         return self._gather(lambda: self._call(call))
 
     def calls(self, calls: list[list[Any]]) -> bytes:
-        return self._dumps(calls, 5)
+        return pickle.dumps(calls, 5)
 
     def packed(self, args: list[Any]) -> bytes:
-        return self._dumps((tuple(args), {}), 5)
+        return pickle.dumps((tuple(args), {}), 5)
 
     def _gather(self, pack_it: Callable[[], Any]) -> Any:
         """What `pack_it` packs, with the handles that it meets."""
@@ -336,6 +338,6 @@ def packed_size(packed: Any) -> int | None:
     inner = packed.packed if type(packed) is Laden else packed
     if type(inner) is Loan:
         return len(inner.data) + inner.size
-    return (
-        len(inner) if isinstance(inner, bytes) else pickled_size(inner) if isinstance(inner, list) else None
-    )
+    if isinstance(inner, list):
+        return pickled_size(inner)
+    return len(inner) if isinstance(inner, bytes) else None

@@ -38,9 +38,8 @@ INHERITED = 8  # not at all: the worker was forked when they existed
 # Tags of pieces. In a batch of calls a smaller number names the function; 0 says that the piece brings its own.
 OWN_FUNCTION = 0
 VALUE, ERROR, SKIPPED, RETRYABLE = ((1 << 63) + n for n in range(4))
-LOADED = (
-    1 << 63
-) + 4  # only within a worker: a call's positional arguments themselves, for the batch's function
+# And within a worker: a call's positional arguments themselves, for the function of the batch.
+LOADED = RETRYABLE + 1
 # Added to any of these: the data of the piece names a block that holds the rest. Numbers of functions are smaller.
 LENT = 1 << 62
 HANDLES = 1 << 61  # the piece's data begins with the numbers of handles that it needs
@@ -48,8 +47,7 @@ TICKET_BYTES = 8  # what is lent begins with the number under which it is return
 
 _WORD = Struct("<Q")
 _BATCH = Struct("<QQQIIBB")
-_BATCH_FRAME = Struct("<QQQQIIBB")  # the same with its header
-_ONE_CALL = Struct("<QQQQIIBBQQ")  # and with the table of one piece
+_ONE_CALL = Struct("<QQQQIIBBQQ")  # header, batch head and the table of one piece
 _RESULTS = Struct("<QIIQBB")
 _RESULTS_FRAME = Struct("<QQIIQBB")  # the same with its header
 _BLOCK = Struct("<QQ")
@@ -181,9 +179,7 @@ def pack_batch(message: BatchMessage) -> bytes:
             size,
         )
         return head + data  # type: ignore[no-any-return]
-    parts: Sequence[bytes] = pack_pieces(body) if message.form == EACH else (body,)
-    head = _BATCH_FRAME.pack(
-        BATCH << 56 | _BATCH.size + sum(map(len, parts)),
+    head = _BATCH.pack(
         message.batch,
         message.seq,
         message.start,
@@ -192,7 +188,8 @@ def pack_batch(message: BatchMessage) -> bytes:
         message.style,
         message.form,
     )
-    return b"".join((head, *parts))
+    parts: Iterable[bytes] = pack_pieces(body) if message.form == EACH else (body,)
+    return pack_frame(BATCH, head, *parts)
 
 
 def unpack_batch(body: memoryview) -> BatchMessage:
